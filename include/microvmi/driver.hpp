@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Driver: one open connection to one guest, and what it can do.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "microvmi/error.hpp"
+#include "microvmi/event.hpp"
+#include "microvmi/memory.hpp"
+#include "microvmi/wait.hpp"
+
+namespace microvmi {
+
+// In the order in which init() tries them.
+enum class DriverType : std::uint8_t { xen, kvm, qemu, memflow };
+inline constexpr std::array<const char*, 4> kDriverNames{"xen", "kvm", "qemu", "memflow"};
+constexpr std::span<const char* const> names(DriverType) { return kDriverNames; }
+constexpr const char* name_of(DriverType t) { return kDriverNames[static_cast<std::size_t>(t)]; }
+
+enum class Capability : std::uint8_t { memory_write, memory_view, run_control, registers, events };
+inline constexpr std::array<const char*, 5> kCapabilityNames{"memory_write", "memory_view",
+                                                             "run_control", "registers", "events"};
+constexpr std::span<const char* const> names(Capability) { return kCapabilityNames; }
+
+class RunControl {
+ public:
+  RunControl() = default;
+  RunControl(const RunControl&) = delete;
+  RunControl& operator=(const RunControl&) = delete;
+  virtual ~RunControl() = default;
+  [[nodiscard]] virtual Expected<void> pause() = 0;
+  [[nodiscard]] virtual Expected<void> resume() = 0;
+  [[nodiscard]] virtual Expected<bool> running() = 0;
+};
+
+class RegisterAccess {
+ public:
+  RegisterAccess() = default;
+  RegisterAccess(const RegisterAccess&) = delete;
+  RegisterAccess& operator=(const RegisterAccess&) = delete;
+  virtual ~RegisterAccess() = default;
+  // Leaves the guest running where the backend can.
+  [[nodiscard]] virtual Expected<Registers> read(VcpuId vcpu) = 0;
+  // Writes the known ones alone.
+  [[nodiscard]] virtual Expected<void> write(VcpuId vcpu, const Registers& registers) = 0;
+};
+
+class EventControl {
+ public:
+  EventControl() = default;
+  EventControl(const EventControl&) = delete;
+  EventControl& operator=(const EventControl&) = delete;
+  virtual ~EventControl() = default;
+  [[nodiscard]] virtual Expected<void> intercept(VcpuId vcpu, const Intercept& what) = 0;
+  [[nodiscard]] virtual Expected<void> release(VcpuId vcpu, const Intercept& what) = 0;
+  // Errc::timed_out or Errc::cancelled where nothing came.
+  [[nodiscard]] virtual Expected<Event> next(const Wait& wait) = 0;
+};
+
+// One more thing that is known of a guest: {"machine", "pc-q35-7.2"}.
+struct Fact {
+  std::string name;  // lower case words joined by underscores
+  std::variant<std::string, std::uint64_t, bool> value;
+  bool operator==(const Fact&) const = default;
+};
+
+// What is known of the guest; nullopt where the driver cannot tell.
+struct GuestInfo {
+  std::optional<std::string> vm_name = std::nullopt;
+  std::optional<std::uint32_t> pid = std::nullopt;
+  std::optional<std::uint32_t> vcpus = std::nullopt;
+  std::optional<std::string> connector = std::nullopt;  // where a connector gave the memory
+  std::vector<Fact> facts{};
+};
+
+class Driver {
+ public:
+  Driver() = default;
+  Driver(const Driver&) = delete;
+  Driver& operator=(const Driver&) = delete;
+  virtual ~Driver() = default;
+
+  [[nodiscard]] virtual PhysicalMemory& memory() = 0;
+  [[nodiscard]] virtual GuestInfo info() const { return {}; }
+
+  // Null where the driver cannot do it; asking never fails and the answer never changes.
+  [[nodiscard]] virtual RunControl* run_control() { return nullptr; }
+  [[nodiscard]] virtual RegisterAccess* registers() { return nullptr; }
+  [[nodiscard]] virtual EventControl* events() { return nullptr; }
+};
+
+}  // namespace microvmi

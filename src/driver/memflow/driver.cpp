@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memflow driver: hands over the guest that one of the connectors opens.
+#include <algorithm>
+#include <iterator>
+
+#include "driver/memflow/selection.hpp"
+#include "microvmi/init_params.hpp"
+#include "microvmi/registry.hpp"
+
+namespace microvmi::memflow {
+namespace {
+
+Expected<Readiness> probe(const DriverInitParams& params) {
+  const Selection selection = select(connectors(), params);
+  if (selection.usable.empty()) return std::unexpected(failure(selection.attempts));
+  return selection.usable.front().readiness;
+}
+
+Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const InitOptions& options) {
+  return open_first(select(connectors(), params), params, options);
+}
+
+std::vector<Found> scan(const ScanOptions& options) {
+  std::vector<Found> all;
+  for (const ConnectorInfo& connector : connectors()) {
+    if (!connector.scan || options.wait.over() != Errc::none) continue;
+    std::ranges::move(connector.scan(options), std::back_inserter(all));
+  }
+  return all;
+}
+
+std::vector<Suggestion> candidates(std::string_view key) {
+  for (const ConnectorInfo& connector : connectors()) {
+    if (!connector.candidates) continue;
+    if (auto found = connector.candidates(key); !found.empty()) return found;
+  }
+  return {};
+}
+
+}  // namespace
+
+extern const DriverInfo kDriver;
+constinit const DriverInfo kDriver{.type = DriverType::memflow,
+                                   .summary = "Physical memory through a connector",
+                                   .probe = probe,
+                                   .open = open,
+                                   .scan = scan,
+                                   .candidates = candidates};
+
+}  // namespace microvmi::memflow

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rules of the tree: includes point down, the system is met in native.cpp alone, file heads."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).parent.parent
+LAYERS = [  # a file belongs to the first prefix that fits; it may include lower layers and its own
+    ("include/microvmi/mvmi.h", 0), ("include/microvmi/error.hpp", 0),
+    ("include/microvmi/address.hpp", 0), ("include/microvmi/registers.hpp", 0),
+    ("include/microvmi/event.hpp", 0), ("include/microvmi/wait.hpp", 0), ("src/error.cpp", 0),
+    ("include/microvmi/param/", 1), ("src/param/", 1),
+    ("include/microvmi/memory.hpp", 2), ("src/memory.cpp", 2), ("include/microvmi/driver.hpp", 2),
+    ("include/microvmi/driver/", 2), ("include/microvmi/connector/", 2),
+    ("include/microvmi/registry.hpp", 2), ("src/registry/", 3),
+    ("src/host/", 2), ("src/qemu/", 3),
+    ("include/microvmi/", 3), ("src/vm.cpp", 3), ("src/init/", 3),
+    ("src/connector/", 4), ("src/driver/", 4), ("src/capi/", 5), ("tools/", 5),
+]
+SYSTEM = re.compile(r"(sys/|linux/|unistd|fcntl|dlfcn|libkvmi|xen|leechcore)")
+USES_CONNECTORS = {"driver/memflow", "driver/qemu"}
+
+
+def layer(file):
+    path = file.relative_to(ROOT).as_posix()
+    return next(rank for prefix, rank in LAYERS if path.startswith(prefix))
+
+
+def resolve(file, name):
+    found = (base / name for base in (file.parent, ROOT / "include", ROOT / "src"))
+    return next((path.resolve() for path in found if path.is_file()), None)
+
+
+def backend(file):
+    match = re.match(r"src/((driver|connector)/\w+)/", file.relative_to(ROOT).as_posix())
+    return match and match[1]
+
+
+def include_problems(file):
+    for mark, name in re.findall(r'^#include ([<"])([^>"]+)', file.read_text(), re.M):
+        where = file.relative_to(ROOT)
+        target = resolve(file, name) if mark == '"' else None
+        if target and layer(target) > layer(file):
+            yield f"{where} includes {name}, which is above it"
+        if target and backend(target) not in (None, backend(file)):
+            if not (backend(file) in USES_CONNECTORS and "connector/" in backend(target)):
+                yield f"{where} includes another backend's {name}"
+        if backend(file) and SYSTEM.match(name) and file.name != "native.cpp":
+            yield f"{where} includes <{name}>; only native.cpp may"
+
+
+def head_problems(file):
+    lines = file.read_text().splitlines()
+    where = file.relative_to(ROOT)
+    if "SPDX-License-Identifier: Apache-2.0" not in lines[0]:
+        yield f"{where} has no licence line"
+    if not re.match(r'(//|/\*|#|""")\s*\S', lines[1]):
+        yield f"{where} does not say what it is for"
+    if len(lines) >= 300:
+        yield f"{where} has {len(lines)} lines"
+
+
+def problems():
+    for folder in ("include", "src", "tools"):
+        for file in sorted((ROOT / folder).rglob("*.[ch]pp")):
+            yield from include_problems(file)
+    for folder in ("include", "src", "tools", "tests", "python"):
+        for file in sorted((ROOT / folder).rglob("*")):
+            if file.suffix in (".hpp", ".cpp", ".h", ".py", ".txt"):
+                yield from head_problems(file)
+
+
+if __name__ == "__main__":
+    found = list(problems())
+    print("\n".join(found))
+    sys.exit(bool(found))
