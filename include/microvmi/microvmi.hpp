@@ -4,6 +4,7 @@
 
 #include "microvmi/address.hpp"
 #include "microvmi/driver.hpp"
+#include "microvmi/dump.hpp"
 #include "microvmi/error.hpp"
 #include "microvmi/event.hpp"
 #include "microvmi/init.hpp"
