@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -36,8 +37,15 @@ struct FlatRange {
 // continue one region with one kind are one range. Any line that QEMU would not print is an error.
 [[nodiscard]] Expected<std::vector<FlatRange>> parse_mtree(std::string_view text);
 
-// Whether `region` is the memory region of the backend `id`: "pc.ram", "mem0" and, for machine
-// types before 4.0, "/objects/mem0".
+// Whether `region` is the memory region of the backend `id`: "mem0" or "/objects/mem0", which
+// machine types up to 4.0 call a file or memfd backend.
 [[nodiscard]] bool is_region_of(std::string_view region, std::string_view id);
+
+// Keeps the ranges of the blocks named in `backends`: guest RAM and its read-only shadows. Nothing
+// in the text tells RAM from a device's memory (vga.vram, pc.bios of isapc), so the caller names
+// the blocks: every row of query-memdev, less those that the command line gives to a device such
+// as ivshmem.
+[[nodiscard]] std::vector<FlatRange> guest_ranges(std::span<const FlatRange> ranges,
+                                                  std::span<const std::string> backends);
 
 }  // namespace microvmi::qemu
