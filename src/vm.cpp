@@ -7,8 +7,17 @@
 namespace microvmi {
 
 Vm::~Vm() {
-  if (driver_ && pauses_ != 0 && was_running_)
-    static_cast<void>(driver_->run_control()->resume().has_value());
+  if (driver_ && pauses_ != 0 && was_running_) static_cast<void>(control()->resume().has_value());
+}
+
+RunControl* Vm::control() {
+  RunControl* own = driver_->run_control();
+  return own && guard_ ? guard_.get() : own;
+}
+
+Expected<bool> Vm::running() {
+  RunControl* const own = control();
+  return own ? own->running() : lacks(Capability::run_control);
 }
 
 std::vector<Capability> Vm::capabilities() const {
@@ -27,24 +36,30 @@ std::unexpected<Error> Vm::lacks(Capability capability) const {
 }
 
 Expected<void> Vm::pause() {
-  RunControl* control = driver_->run_control();
-  if (!control) return lacks(Capability::run_control);
-  if (pauses_ == 0) {
-    const auto running = control->running();
+  RunControl* const own = control();
+  if (!own) return lacks(Capability::run_control);
+  // Asked of a guard each time, so that a pause does not rest on one that is gone.
+  if (pauses_ == 0 || guard_) {
+    const auto running = own->running();
     if (!running) return std::unexpected(running.error());
-    was_running_ = *running;
-    if (auto done = was_running_ ? control->pause() : Expected<void>{}; !done) return done;
+    if (pauses_ == 0) was_running_ = *running;
   }
+  if (pauses_ == 0 && was_running_)
+    if (auto done = own->pause(); !done) {
+      // It may have stopped without saying so.
+      static_cast<void>(own->resume().has_value());
+      return done;
+    }
   ++pauses_;
   return {};
 }
 
 Expected<void> Vm::resume() {
-  RunControl* control = driver_->run_control();
-  if (!control) return lacks(Capability::run_control);
+  RunControl* const own = control();
+  if (!own) return lacks(Capability::run_control);
   if (pauses_ == 0) return fail(Errc::busy, "resume without a pause");
   if (pauses_ == 1 && was_running_)
-    if (auto done = control->resume(); !done) return done;
+    if (auto done = own->resume(); !done) return done;
   --pauses_;
   return {};
 }

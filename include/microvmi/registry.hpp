@@ -4,6 +4,8 @@
 // Threads: the rows never change; probe, scan and candidates may be called from several at once.
 #pragma once
 
+#include <chrono>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,9 +30,16 @@ struct Readiness {
 
 using LogSink = std::function<void(std::string_view line)>;
 
+// Pauses go through a helper process that resumes the guest when this program dies; see guard.hpp.
+struct GuardOptions {
+  std::filesystem::path helper{};             // the helper program; else found beside the library
+  std::chrono::milliseconds timeout{10'000};  // for each answer of the helper
+};
+
 struct InitOptions {
   Wait wait{};
   LogSink log{};
+  std::optional<GuardOptions> guard = std::nullopt;
 };
 
 struct ScanOptions {
@@ -59,7 +68,7 @@ struct Suggestion {
 template <class Type>
 struct Backend {
   Type type;
-  const char* summary;  // one sentence without its full stop
+  const char* summary;                          // one sentence without its full stop
   const char* absent = "is not in this build";  // why, where probe is null
 
   // Whether opening could work, found without touching any guest.
