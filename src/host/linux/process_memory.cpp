@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads and writes over the pieces of a snapshot.
+#include "host/linux/process_memory.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "host/linux/guarded_copy.hpp"
+
+namespace microvmi::host {
+namespace {
+
+std::size_t size_of(const ReadRequest& request) { return request.into.size(); }
+std::size_t size_of(const WriteRequest& request) { return request.from.size(); }
+
+template <class Request>
+void stop(Request& request, Errc status) {
+  request.status = status;
+  request.failed_at = request.gpa + request.done;
+}
+
+constexpr bool usable(const Piece&, const ReadRequest&) { return true; }
+constexpr bool usable(const Piece& piece, const WriteRequest&) { return piece.writable; }
+
+// What this process has mapped itself is only read: a stray store here must not reach a guest.
+const std::byte* local_of(const Piece& piece, const ReadRequest&) { return piece.local; }
+const std::byte* local_of(const Piece&, const WriteRequest&) { return nullptr; }
+
+bool copy(ReadRequest& request, std::size_t offset, const std::byte* from, std::size_t size) {
+  const std::size_t copied = guarded_copy(request.into.data() + offset, from, size);
+  request.done += copied;
+  if (copied == size) return true;
+  stop(request, Errc::io);
+  return false;
+}
+bool copy(WriteRequest&, std::size_t, const std::byte*, std::size_t) { return false; }
+
+}  // namespace
+
+Expected<std::unique_ptr<ProcessMemory>> ProcessMemory::open(Process process, LayoutSource source,
+                                                             CopyMode mode) {
+  std::unique_ptr<ProcessMemory> memory(
+      new ProcessMemory(std::move(process), std::move(source), mode));
+  install_copy_guard();
+  const std::lock_guard lock(memory->mutex_);
+  if (auto derived = memory->derive(); !derived) return std::unexpected(derived.error());
+  memory->viewable_ = !SnapshotStore::Pin(memory->snapshots_)->mappings.empty();
+  return memory;
+}
+
+std::shared_ptr<const MemoryMap> ProcessMemory::map() const {
+  return SnapshotStore::Pin(snapshots_)->map;
+}
+
+View ProcessMemory::view(Gpa gpa, std::size_t size) const {
+  const SnapshotStore::Pin snapshot(snapshots_);
+  const Piece* piece = snapshot->find(to_integer(gpa));
+  if (!piece || !piece->local || size == 0) return {};
+  const std::uint64_t offset = to_integer(gpa) - piece->gpa;
+  if (size > piece->size - offset || !process_.alive()) return {};
+  return {snapshot->mappings[piece->mapping], {piece->local + offset, size}};
+}
+
+template <class Request>
+void ProcessMemory::move(const Snapshot& snapshot, Transfer<Request>& transfer,
+                         std::span<Request> batch, std::size_t index) const {
+  Request& request = batch[index];
+  const std::uint64_t gpa = to_integer(request.gpa);
+  const std::size_t size = size_of(request);
+  std::size_t offset = 0;
+  while (offset < size) {
+    const Piece* piece = snapshot.find(gpa + offset);
+    const std::byte* local = piece ? local_of(*piece, request) : nullptr;
+    const bool good = piece && usable(*piece, request);
+    // Bytes are settled in order: what is refused or copied here must wait for what was gathered.
+    if ((!good || local) && transfer.waits(index)) transfer.flush();
+    if (request.status != Errc::none) return;
+    if (!good) return stop(request, piece ? Errc::read_only : Errc::hole);
+    const std::uint64_t start = gpa + offset - piece->gpa;
+    const std::size_t part = std::min<std::uint64_t>(size - offset, piece->size - start);
+    if (!local) {
+      transfer.add(index, offset, piece->hva + start, part);
+    } else if (!copy(request, offset, local + start, part)) {
+      return;
+    }
+    offset += part;
+  }
+}
+
+template <class Request>
+ProcessMemory::Outcome ProcessMemory::run(std::span<Request> batch) const {
+  const SnapshotStore::Pin snapshot(snapshots_);
+  Transfer<Request> transfer(process_, calls_, batch);
+  for (std::size_t i = 0; i < batch.size(); ++i) move(*snapshot, transfer, batch, i);
+  transfer.flush();
+  return {.faulted = transfer.faulted(),
+          .unvouched = transfer.used_pid() || !snapshot->mappings.empty(),
+          .serial = snapshot->serial};
+}
+
+template <class Request>
+void ProcessMemory::run_batch(std::span<Request> batch) const {
+  recheck_if_due();
+  Outcome outcome = run(batch);
+  if (outcome.faulted && recheck_after_fault(outcome.serial)) {
+    for (Request& request : batch) {
+      if (request.status != Errc::hole) continue;
+      request.status = Errc::none;
+      request.done = 0;
+      outcome.unvouched |= run(std::span(&request, 1)).unvouched;
+    }
+  }
+  if (!outcome.unvouched || process_.alive()) return;
+  for (Request& request : batch) {
+    request.done = 0;
+    stop(request, Errc::disconnected);
+  }
+}
+
+void ProcessMemory::read_batch(std::span<ReadRequest> batch) const { run_batch(batch); }
+
+void ProcessMemory::write_batch(std::span<WriteRequest> batch) {
+  if (!process_.writable()) {
+    for (WriteRequest& request : batch) stop(request, Errc::permission_denied);
+    return;
+  }
+  // By number, a write must not reach whatever process came after a dead one.
+  if (!process_.alive()) {
+    for (WriteRequest& request : batch) stop(request, Errc::disconnected);
+    return;
+  }
+  run_batch(batch);
+}
+
+}  // namespace microvmi::host

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// ProcessMemory: guest memory that lies in another process, such as a QEMU.
+//
+// Shared file mappings (memfd, file and hugetlbfs backends with share=on) are mapped here too and
+// read in place; everything else is copied by process_vm_readv or from /proc/PID/mem, whichever is
+// cheaper. Once per batch the process is checked to be alive after the copy: a dead one gives
+// Errc::disconnected for the whole batch. A View goes on showing the last contents instead.
+//
+// The layout is looked at again by refresh(), where an address of it turns out to be unmapped, and
+// by a read or write that comes kRecheckInterval or more after the last look. The latter two ask
+// the LayoutSource only if the mappings of the process have changed that are or could be guest
+// memory. They run in the thread that reads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "host/linux/process.hpp"
+#include "host/linux/snapshot_store.hpp"
+#include "host/linux/transfer.hpp"
+#include "microvmi/memory.hpp"
+
+namespace microvmi::host {
+
+enum class CopyMode : std::uint8_t {
+  mapping,  // in place where that is possible
+  reads     // system calls alone: no mapping of ours keeps the guest's memory alive
+};
+
+// Called from any thread, though from one at a time, for as long as the ProcessMemory lives.
+using LayoutSource = std::function<Expected<Layout>()>;
+
+class ProcessMemory final : public PhysicalMemory {
+ public:
+  static constexpr std::chrono::milliseconds kRecheckInterval{1000};
+
+  [[nodiscard]] static Expected<std::unique_ptr<ProcessMemory>> open(
+      Process process, LayoutSource source, CopyMode mode = CopyMode::mapping);
+
+  [[nodiscard]] const Process& process() const { return process_; }
+
+  [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override;
+  [[nodiscard]] Expected<void> refresh() override;
+  [[nodiscard]] bool writable() const override { return process_.writable(); }
+  [[nodiscard]] bool viewable() const override { return viewable_; }
+
+  // Empty where the bytes are not in one mapping, and for a dead process. A file that is cut under
+  // a view makes touching it raise SIGBUS; read() gives Errc::io instead.
+  [[nodiscard]] View view(Gpa gpa, std::size_t size) const override;
+
+ protected:
+  void read_batch(std::span<ReadRequest> batch) const override;
+  void write_batch(std::span<WriteRequest> batch) override;
+
+ private:
+  ProcessMemory(Process process, LayoutSource source, CopyMode mode)
+      : process_(std::move(process)), source_(std::move(source)), mode_(mode) {}
+
+  // What a run over a batch found out.
+  struct Outcome {
+    bool faulted = false;      // bytes were not where the layout has them
+    bool unvouched = false;    // right only if the process is still alive
+    std::uint64_t serial = 0;  // of the snapshot
+  };
+
+  template <class Request>
+  void run_batch(std::span<Request> batch) const;
+  template <class Request>
+  Outcome run(std::span<Request> batch) const;
+  template <class Request>
+  void move(const Snapshot& snapshot, Transfer<Request>& transfer, std::span<Request> batch,
+            std::size_t index) const;
+
+  // These three: with mutex_ held.
+  Expected<void> derive() const;
+  bool recheck() const;
+  Expected<void> publish(Layout layout, const Snapshot* previous) const;
+
+  void recheck_if_due() const;
+  bool recheck_after_fault(std::uint64_t serial) const;
+
+  Process process_;
+  LayoutSource source_;
+  CopyMode mode_;
+  bool viewable_ = false;
+  mutable Calls calls_;
+  mutable SnapshotStore snapshots_;
+  mutable std::mutex mutex_;
+  mutable bool source_failed_ = false;  // when it was last asked; then it is asked again
+  mutable std::atomic<std::int64_t> next_check_{0};
+};
+
+}  // namespace microvmi::host

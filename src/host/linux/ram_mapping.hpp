@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// RamMapping: the file behind a shared mapping of another process, mapped here too.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "host/linux/maps.hpp"
+#include "host/linux/process.hpp"
+
+namespace microvmi::host {
+
+class RamMapping {
+ public:
+  // Null where that is impossible: a private mapping, no file, a device, no permission. The file
+  // is found through the process itself and taken only if device and inode are those of `mapping`.
+  [[nodiscard]] static std::shared_ptr<const RamMapping> open(const Process& process,
+                                                              const Mapping& mapping);
+
+  RamMapping(const RamMapping&) = delete;
+  RamMapping& operator=(const RamMapping&) = delete;
+  ~RamMapping();
+
+  [[nodiscard]] const std::byte* data() const { return data_; }
+  [[nodiscard]] const Mapping& of() const { return of_; }
+
+ private:
+  RamMapping(const std::byte* data, Mapping of) : data_(data), of_(std::move(of)) {}
+
+  const std::byte* data_;
+  Mapping of_;
+};
+
+}  // namespace microvmi::host

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// When and how ProcessMemory looks at the layout again.
+#include <ctime>
+
+#include "host/linux/maps.hpp"
+#include "host/linux/process_memory.hpp"
+
+namespace microvmi::host {
+namespace {
+
+// Answered without a system call, and exact enough: it moves with the kernel's tick.
+std::int64_t now_in_ms() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+}  // namespace
+
+Expected<void> ProcessMemory::publish(Layout layout, const Snapshot* previous) const {
+  auto maps = read_maps(process_.pid());
+  if (!process_.alive()) return std::unexpected(process_.gone());
+  if (!maps) return std::unexpected(maps.error());
+  auto snapshot = make_snapshot(process_, {.layout = std::move(layout),
+                                           .maps = *std::move(maps),
+                                           .map_files = mode_ == CopyMode::mapping,
+                                           .previous = previous});
+  if (!snapshot) return std::unexpected(snapshot.error());
+  snapshots_.publish(*std::move(snapshot));
+  return {};
+}
+
+Expected<void> ProcessMemory::derive() const {
+  if (!process_.alive()) return std::unexpected(process_.gone());
+  auto layout = source_();
+  source_failed_ = !layout;
+  if (!layout && !process_.alive()) return std::unexpected(process_.gone());
+  if (!layout) return std::unexpected(layout.error());
+  next_check_.store(now_in_ms() + kRecheckInterval.count(), std::memory_order_relaxed);
+  const SnapshotStore::Pin current(snapshots_);
+  return publish(*std::move(layout), current.get());
+}
+
+// True where something is different now.
+bool ProcessMemory::recheck() const {
+  next_check_.store(now_in_ms() + kRecheckInterval.count(), std::memory_order_relaxed);
+  snapshots_.free_unused();
+  const auto maps = read_maps(process_.pid());
+  if (!maps) return false;
+  const SnapshotStore::Pin current(snapshots_);
+  if (!source_failed_ && relevant(*maps, current->layout) == current->maps) return false;
+  if (derive()) return true;
+  // The old layout over the new mappings: at least nothing comes from a mapping that is gone.
+  return publish(current->layout, current.get()).has_value();
+}
+
+void ProcessMemory::recheck_if_due() const {
+  if (now_in_ms() < next_check_.load(std::memory_order_relaxed)) [[likely]]
+    return;
+  const std::unique_lock lock(mutex_, std::try_to_lock);
+  if (lock) recheck();
+}
+
+bool ProcessMemory::recheck_after_fault(std::uint64_t serial) const {
+  const std::lock_guard lock(mutex_);
+  return SnapshotStore::Pin(snapshots_)->serial != serial || recheck();
+}
+
+Expected<void> ProcessMemory::refresh() {
+  const std::lock_guard lock(mutex_);
+  return derive();
+}
+
+}  // namespace microvmi::host
