@@ -12,9 +12,9 @@
 #include "drivers.inc"
 #undef MICROVMI_DRIVER
 
-#define MICROVMI_CONNECTOR(name)         \
-  namespace microvmi::name##_connector { \
-  extern const ConnectorInfo kConnector; \
+#define MICROVMI_CONNECTOR(name)           \
+  namespace microvmi::name##_connector {   \
+    extern const ConnectorInfo kConnector; \
   }
 #include "connectors.inc"
 #undef MICROVMI_CONNECTOR
@@ -42,9 +42,8 @@ std::array<ConnectorInfo, kConnectorNames.size()> list_connectors() {
       {.type = Connector::pcileech, .summary = "Machine behind a LeechCore device"},
       {.type = Connector::coredump, .summary = "Memory image in a file"},
   }};
-#define MICROVMI_CONNECTOR(name)                                       \
-  rows[static_cast<std::size_t>(name##_connector::kConnector.type)] = \
-      name##_connector::kConnector;
+#define MICROVMI_CONNECTOR(name) \
+  rows[static_cast<std::size_t>(name##_connector::kConnector.type)] = name##_connector::kConnector;
 #include "connectors.inc"
 #undef MICROVMI_CONNECTOR
   return rows;

@@ -89,9 +89,7 @@ Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const Ini
 }  // namespace
 
 extern const ConnectorInfo kConnector;
-constinit const ConnectorInfo kConnector{.type = Connector::coredump,
-                                         .summary = "Memory image in a file",
-                                         .probe = probe,
-                                         .open = open};
+constinit const ConnectorInfo kConnector{
+    .type = Connector::coredump, .summary = "Memory image in a file", .probe = probe, .open = open};
 
 }  // namespace microvmi::coredump_connector

@@ -20,8 +20,7 @@ Selection select(std::span<const ConnectorInfo> registry, const DriverInitParams
   Selection out;
   for (const ConnectorInfo& info : registry) {
     if (wanted && *wanted != info.type) continue;
-    auto readiness =
-        info.probe ? info.probe(params) : fail(Errc::not_supported, info.absent);
+    auto readiness = info.probe ? info.probe(params) : fail(Errc::not_supported, info.absent);
     if (readiness)
       out.usable.push_back({&info, *std::move(readiness)});
     else
@@ -35,8 +34,8 @@ Expected<std::unique_ptr<Driver>> open_first(Selection selection, const DriverIn
                                              const InitOptions& options) {
   for (const Usable& one : selection.usable) {
     const Errc over = options.wait.over();
-    auto opened = over == Errc::none ? one.info->open(params, options)
-                                     : fail(over, "was not tried any more");
+    auto opened =
+        over == Errc::none ? one.info->open(params, options) : fail(over, "was not tried any more");
     if (opened) {
       if (options.log) options.log(std::string("memflow: opened by ") + name_of(one.info->type));
       return opened;
