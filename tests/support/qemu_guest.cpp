@@ -36,6 +36,10 @@ std::string text_of(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+int make_file(const std::filesystem::path& path) {
+  return ::open(path.c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, S_IRUSR | S_IWUSR);
+}
+
 // "512M,slots=2,maxmem=4G" has the size 512M.
 std::string size_of(const std::string& memory) { return memory.substr(0, memory.find(',')); }
 
@@ -59,18 +63,24 @@ std::string object_of(const QemuOptions& options, const std::filesystem::path& f
   return {};
 }
 
+struct Child {
+  pid_t parent;
+  char* const* argv;
+  const char* cwd;
+  std::array<int, 3> standard;  // what becomes its stdin, stdout and stderr
+};
+
 // Only what may be called between fork and exec in a program with threads.
-[[noreturn]] void become_qemu(pid_t parent, char* const* argv, const char* cwd, int log) {
+[[noreturn]] void become_qemu(const Child& child) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (::getppid() != parent) ::_exit(126);  // it died before the line above
+  if (::getppid() != child.parent) ::_exit(126);  // it died before the line above
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
-  const int null = ::open("/dev/null", O_RDONLY);
-  if (null < 0 || ::dup2(null, STDIN_FILENO) < 0 || ::dup2(log, STDOUT_FILENO) < 0 ||
-      ::dup2(log, STDERR_FILENO) < 0 || ::chdir(cwd) != 0)
-    ::_exit(126);
-  ::execv(argv[0], argv);
+  for (int fd = 0; fd < 3; ++fd)
+    if (::dup2(child.standard[static_cast<std::size_t>(fd)], fd) < 0) ::_exit(126);
+  if (::chdir(child.cwd) != 0) ::_exit(126);
+  ::execv(child.argv[0], child.argv);
   ::_exit(127);
 }
 
@@ -113,7 +123,7 @@ void QemuGuest::write_command_line() {
   if (!object.empty()) add("-object", object);
   if (o.backend == RamBackend::mem_path) add("-mem-path", folder().string());
   if (!o.kernel.empty()) add("-kernel", o.kernel.string());
-  add("-serial", "file:" + doubled_commas(folder() / "serial"));
+  add("-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial");
   if (o.monitor == Monitor::absolute)
     add("-qmp", "unix:" + doubled_commas(qmp_path()) + ",server=on,wait=off");
   if (o.monitor == Monitor::relative) add("-qmp", "unix:qmp,server=on,wait=off");
@@ -136,19 +146,21 @@ Outcome<void> QemuGuest::spawn() {
     ::fcntl(pair[1], F_SETFD, 0);  // QEMU inherits it under this number
     truth_in_child_ = pair[1];
   }
+  int keyboard[2] = {-1, -1};
+  if (::pipe2(keyboard, O_CLOEXEC) != 0) return failed("pipe");
+  keyboard_ = keyboard[1];
   write_command_line();
   std::vector<char*> argv;
   for (std::string& word : argv_) argv.push_back(word.data());
   argv.push_back(nullptr);
   const std::string cwd = options_.cwd.empty() ? folder() : options_.cwd;
-  const int log = ::open((folder() / "stderr").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC,
-                         S_IRUSR | S_IWUSR);
-  if (log < 0) return failed("cannot make a log");
-  const pid_t parent = ::getpid();
+  const int serial = make_file(folder() / "serial");
+  const int log = make_file(folder() / "stderr");
+  const Child child{::getpid(), argv.data(), cwd.c_str(), {keyboard[0], serial, log}};
   pid_ = ::fork();
-  if (pid_ == 0) become_qemu(parent, argv.data(), cwd.c_str(), log);
-  ::close(log);
-  if (pair[1] >= 0) ::close(pair[1]);
+  if (pid_ == 0) become_qemu(child);
+  for (const int fd : {serial, log, keyboard[0], pair[1]})
+    if (fd >= 0) ::close(fd);
   if (pid_ < 0) return failed("fork");
   return {};
 }
@@ -161,14 +173,24 @@ QemuGuest::Start QemuGuest::start(QemuOptions options) {
       return std::unexpected(done.error() + "\n" + guest->complaints());
     return guest;
   }
-  // Without a monitor, QEMU is up once it has made the file of its serial port.
+  // Without a monitor, QEMU is up once it waits for its guest's input.
   for (const auto deadline = std::chrono::steady_clock::now() + 20s;
        std::chrono::steady_clock::now() < deadline; std::this_thread::sleep_for(5ms))
-    if (std::filesystem::exists(guest->folder() / "serial")) return guest;
+    if (guest->runs_threads()) return guest;
   return std::unexpected("QEMU did not start in time\n" + guest->complaints());
 }
 
-QemuGuest::~QemuGuest() { kill(); }
+bool QemuGuest::runs_threads() const {
+  std::error_code none;
+  const std::filesystem::directory_iterator threads("/proc/" + std::to_string(pid_) + "/task",
+                                                    none);
+  return !none && std::distance(begin(threads), end(threads)) >= 2;
+}
+
+QemuGuest::~QemuGuest() {
+  kill();
+  if (keyboard_ >= 0) ::close(keyboard_);
+}
 
 void QemuGuest::kill() {
   if (pid_ <= 0) return;
@@ -208,6 +230,12 @@ Outcome<std::string> QemuGuest::wait_for_line(const std::string& regex,
                              text_of(folder() / "serial") + complaints());
     std::this_thread::sleep_for(10ms);
   }
+}
+
+Outcome<void> QemuGuest::type(const std::string& text) const {
+  const ssize_t size = ::write(keyboard_, text.data(), text.size());
+  if (size == static_cast<ssize_t>(text.size())) return {};
+  return std::unexpected(std::string("cannot type: ") + std::strerror(errno));
 }
 
 std::string QemuGuest::complaints() const { return text_of(folder() / "stderr"); }

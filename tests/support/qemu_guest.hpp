@@ -91,6 +91,8 @@ class QemuGuest {
   // The first line that the regular expression is found in.
   [[nodiscard]] Outcome<std::string> wait_for_line(const std::string& regex,
                                                    std::chrono::milliseconds patience) const;
+  // What the guest then reads from its serial port.
+  [[nodiscard]] Outcome<void> type(const std::string& text) const;
   // What QEMU itself said on stderr.
   [[nodiscard]] std::string complaints() const;
 
@@ -113,12 +115,14 @@ class QemuGuest {
 
   void write_command_line();
   Outcome<void> spawn();
+  [[nodiscard]] bool runs_threads() const;
 
   TempFolder folder_;
   QemuOptions options_;
   std::vector<std::string> argv_;
   pid_t pid_ = -1;
   int truth_in_child_ = -1;
+  int keyboard_ = -1;  // the pipe that feeds the serial port
   QmpTruth truth_;
   unsigned saves_ = 0;
 };
