@@ -8,6 +8,7 @@
 #include "microvmi/error.hpp"
 #include "microvmi/event.hpp"
 #include "microvmi/init.hpp"
+#include "microvmi/init_args.hpp"
 #include "microvmi/init_params.hpp"
 #include "microvmi/memory.hpp"
 #include "microvmi/registers.hpp"
