@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// ELF header, program headers, one section header where the number needs it, one note.
+#include "dump/elf.hpp"
+
+#include <elf.h>
+
+#include <bit>
+#include <cstring>
+
+namespace microvmi::dumper {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "headers are written as they lie here");
+
+// Program headers begin right behind the ELF header: makedumpfile looks for them nowhere else.
+constexpr std::uint64_t kTable = sizeof(Elf64_Ehdr);
+constexpr std::uint64_t kSpare = 16;  // program headers for pieces that come apart meanwhile
+
+std::uint64_t align4(std::uint64_t size) { return (size + 3) / 4 * 4; }
+
+std::uint64_t table_size(std::size_t pieces) {
+  return (pieces + 1) * sizeof(Elf64_Phdr);  // one for the note
+}
+
+std::uint64_t note_size_with_head(std::uint64_t note_size) {
+  return sizeof(Elf64_Nhdr) + align4(std::strlen(kNoteName) + 1) + align4(note_size);
+}
+
+template <class T>
+void put(std::vector<std::byte>& bytes, std::uint64_t offset, const T& value) {
+  std::memcpy(bytes.data() + offset, &value, sizeof(value));
+}
+
+Elf64_Ehdr file_header(std::size_t headers, std::uint64_t table, std::uint64_t section) {
+  Elf64_Ehdr head{};
+  std::memcpy(head.e_ident, ELFMAG, SELFMAG);
+  head.e_ident[EI_CLASS] = ELFCLASS64;
+  head.e_ident[EI_DATA] = ELFDATA2LSB;
+  head.e_ident[EI_VERSION] = EV_CURRENT;
+  head.e_type = ET_CORE;
+  head.e_machine = EM_X86_64;
+  head.e_version = EV_CURRENT;
+  head.e_phoff = table;
+  head.e_ehsize = sizeof(Elf64_Ehdr);
+  head.e_phentsize = sizeof(Elf64_Phdr);
+  head.e_phnum = static_cast<Elf64_Half>(headers < PN_XNUM ? headers : PN_XNUM);
+  if (headers < PN_XNUM) return head;
+  head.e_shoff = section;  // its only section header holds the number
+  head.e_shentsize = sizeof(Elf64_Shdr);
+  head.e_shnum = 1;
+  return head;
+}
+
+Elf64_Phdr note_segment(std::uint64_t offset, std::uint64_t size) {
+  Elf64_Phdr segment{};
+  segment.p_type = PT_NOTE;
+  segment.p_offset = offset;
+  segment.p_filesz = size;
+  segment.p_align = 4;
+  return segment;
+}
+
+// Without paging, QEMU puts the physical address into both fields; so do we.
+Elf64_Phdr load_segment(const Piece& piece) {
+  Elf64_Phdr segment{};
+  segment.p_type = PT_LOAD;
+  segment.p_flags = PF_R | PF_X;
+  if (piece.kind == MemoryRegion::Kind::ram) segment.p_flags |= PF_W;
+  segment.p_offset = piece.offset;
+  segment.p_vaddr = segment.p_paddr = to_integer(piece.gpa);
+  segment.p_filesz = segment.p_memsz = piece.size;
+  segment.p_align = kPageSize;
+  return segment;
+}
+
+void put_note(std::vector<std::byte>& bytes, std::uint64_t offset, const std::string& text) {
+  const std::size_t name_size = std::strlen(kNoteName) + 1;
+  Elf64_Nhdr head{};
+  head.n_namesz = static_cast<Elf64_Word>(name_size);
+  head.n_descsz = static_cast<Elf64_Word>(text.size());
+  head.n_type = 1;  // of our own name's types: JSON
+  put(bytes, offset, head);
+  std::memcpy(bytes.data() + offset + sizeof(head), kNoteName, name_size);
+  std::memcpy(bytes.data() + offset + sizeof(head) + align4(name_size), text.data(), text.size());
+}
+
+void put_table(std::vector<std::byte>& bytes, std::uint64_t offset, const Elf64_Phdr& note,
+               std::span<const Piece> pieces) {
+  put(bytes, offset, note);
+  for (const Piece& piece : pieces) put(bytes, offset += sizeof(Elf64_Phdr), load_segment(piece));
+}
+
+}  // namespace
+
+std::uint64_t elf_header_size(std::size_t pieces, std::uint64_t note_size) {
+  constexpr std::uint64_t kAlignment = 8;
+  return kTable + table_size(pieces + kSpare) + sizeof(Elf64_Shdr) +
+         note_size_with_head(note_size) + kAlignment;
+}
+
+// The note takes the end of the head, the section header the place before it.
+std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
+                               std::uint64_t header_size, std::uint64_t end) {
+  const std::uint64_t note_size = note_size_with_head(note.size());
+  const std::uint64_t note_at = (header_size - note_size) / 8 * 8;
+  const std::uint64_t section_at = note_at - sizeof(Elf64_Shdr);
+  const bool fits = kTable + table_size(pieces.size()) <= section_at;
+  std::vector<Patch> patches{{.bytes = std::vector<std::byte>(header_size)}};
+  std::vector<std::byte>& head = patches.front().bytes;
+  const std::size_t headers = pieces.size() + 1;
+  put(head, 0, file_header(headers, fits ? kTable : end, section_at));
+  if (headers >= PN_XNUM) {
+    Elf64_Shdr section{};
+    section.sh_info = static_cast<Elf64_Word>(headers);
+    put(head, section_at, section);
+  }
+  put_note(head, note_at, note);
+  const Elf64_Phdr note_header = note_segment(note_at, note_size);
+  if (fits) {
+    put_table(head, kTable, note_header, pieces);
+  } else {
+    patches.push_back({end, std::vector<std::byte>(table_size(pieces.size()))});
+    put_table(patches.back().bytes, 0, note_header, pieces);
+  }
+  return patches;
+}
+
+}  // namespace microvmi::dumper

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The headers of an ELF64 core that holds guest memory, as the ELF specification lays them out.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "dump/layout.hpp"
+
+namespace microvmi::dumper {
+
+// The name of our note; its text is JSON. QEMU and CORE, the names that hold registers, are
+// others'.
+inline constexpr const char* kNoteName = "MICROVMI";
+
+// How many bytes of headers come before the data where there are this many pieces.
+[[nodiscard]] std::uint64_t elf_header_size(std::size_t pieces, std::uint64_t note_size);
+
+// Some bytes and where in the file they belong.
+struct Patch {
+  std::uint64_t offset = 0;
+  std::vector<std::byte> bytes{};
+};
+
+// The file's head; and, where pieces that came apart need more headers than there is room for, a
+// second patch at `end` with the program headers.
+[[nodiscard]] std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
+                                             std::uint64_t header_size, std::uint64_t end);
+
+}  // namespace microvmi::dumper
