@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <set>
 
@@ -108,10 +107,10 @@ inline Vm scripted_vm(std::shared_ptr<Script> script) {
 }
 
 inline std::vector<std::byte> content_of(const std::filesystem::path& file) {
+  std::vector<std::byte> bytes(std::filesystem::file_size(file));
   std::ifstream in(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
+  in.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  return bytes;
 }
 
 }  // namespace microvmi::test
