@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// "sl local_address rem_address st tx:rx tr:when retrnsmt uid timeout inode ...", as proc(5) has
+// it.
+#include "qemu/tcp_table.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace microvmi::qemu {
+namespace {
+
+// The words of a line up to the inode.
+constexpr std::size_t kLocal = 1;
+constexpr std::size_t kRemote = 2;
+constexpr std::size_t kInode = 9;
+
+std::array<std::string_view, kInode + 1> words_of(std::string_view line) {
+  std::array<std::string_view, kInode + 1> out;
+  for (std::string_view& word : out) {
+    line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+    word = line.substr(0, line.find(' '));
+    line.remove_prefix(word.size());
+  }
+  return out;
+}
+
+bool contains(const TcpKey& key, std::string_view word) {
+  return std::ranges::find(key, word) != key.end();
+}
+
+}  // namespace
+
+TcpKey tcp_key(const sockaddr_storage& address) {
+  // The kernel prints the words of an address as they lie in memory.
+  if (address.ss_family == AF_INET) {
+    sockaddr_in v4{};
+    std::memcpy(&v4, &address, sizeof(v4));
+    const std::string tail = fmt::format("{:08X}:{:04X}", v4.sin_addr.s_addr, ntohs(v4.sin_port));
+    return {tail, fmt::format("0000000000000000{:08X}", htonl(0xFFFF)) + tail};
+  }
+  sockaddr_in6 v6{};
+  std::memcpy(&v6, &address, sizeof(v6));
+  std::string text;
+  for (std::size_t i = 0; i != sizeof(v6.sin6_addr); i += sizeof(std::uint32_t)) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, reinterpret_cast<const char*>(&v6.sin6_addr) + i, sizeof(word));
+    text += fmt::format("{:08X}", word);
+  }
+  return {text + fmt::format(":{:04X}", ntohs(v6.sin6_port))};
+}
+
+std::optional<std::uint64_t> find_tcp(std::string_view table, const TcpKey& local,
+                                      const TcpKey& remote) {
+  while (!table.empty()) {
+    const std::size_t end = std::min(table.find('\n'), table.size());
+    const auto words = words_of(table.substr(0, end));
+    table.remove_prefix(std::min(end + 1, table.size()));
+    if (!contains(local, words[kLocal]) || !contains(remote, words[kRemote])) continue;
+    std::uint64_t inode = 0;
+    const std::string_view digits = words[kInode];
+    const auto [stop, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), inode);
+    if (ec == std::errc{} && stop == digits.data() + digits.size() && inode != 0) return inode;
+  }
+  return std::nullopt;
+}
+
+}  // namespace microvmi::qemu
