@@ -1,47 +1,68 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line; so far it tells what each driver takes.
-#include <cstdio>
+// The command line: reads it, runs one command, and turns what came of it into an exit code.
+#include <unistd.h>
+
 #include <string>
-#include <string_view>
+#include <vector>
 
-#include "microvmi/init_params.hpp"
-#include "microvmi/registry.hpp"
+#include "command_line.hpp"
+#include "complete.hpp"
+#include "log.hpp"
+#include "signals.hpp"
+#include "terminal.hpp"
 
+namespace microvmi::tool {
 namespace {
 
-namespace param = microvmi::param;
+Outcome run(std::vector<std::string> words, Output& out, const std::stop_token& stop) {
+  if (!words.empty() && words[0] == kCompleteWord) return complete(words, out);
+  CommandLine line;
+  if (auto parsed = line.parse(std::move(words)); !parsed) {
+    if (parsed.error().code != kOk) return parsed;
+    return out.write(parsed.error().text);  // help or the version
+  }
+  set_verbosity(line.given().verbosity);
+  Session session(line.given(), out, stop);
+  for (const std::string& problem : line.unknown()) session.wrong(problem);
+  return line.run()(session);
+}
 
-std::string help() {
+// Lines of our own; what stands in them may be anybody's.
+void print_error(const std::string& text) {
   std::string out;
-  for (const microvmi::DriverInfo& driver : microvmi::drivers()) {
-    std::string name = name_of(driver.type);
-    name.resize(10, ' ');
-    out += name + driver.summary + (driver.open ? "\n" : "; not in this build\n");
+  for (std::size_t start = 0; start <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', start), text.size());
+    out += (start == 0 ? "microvmi: " : "  ") + printable(text.substr(start, end - start)) + '\n';
+    start = end + 1;
   }
-  return out + param::help(param::table<microvmi::DriverInitParams>());
+  static_cast<void>(::write(STDERR_FILENO, out.data(), out.size()) > 0);
 }
 
-std::string json() {
-  const param::Table all = param::table<microvmi::DriverInitParams>();
-  std::string out = "[";
-  for (const microvmi::DriverInfo& driver : microvmi::drivers()) {
-    const std::string name = name_of(driver.type);
-    out += std::string(out.size() > 1 ? ",\n" : "") + R"({"name": ")" + name;
-    out += R"(", "summary": ")" + std::string(driver.summary);
-    out += std::string(R"(", "available": )") + (driver.open ? "true" : "false");
-    out += R"(, "params": )" + param::json(all.within(name)) + '}';
-  }
-  return out + "]\n";
+int exit_code(const Outcome& outcome, const std::stop_token& stop) {
+  if (outcome) return kOk;
+  if (!outcome.error().text.empty()) print_error(outcome.error().text);
+  if (outcome.error().code == kUsage) print_error("see microvmi --help");
+  return outcome.error().code == kOk && stop.stop_requested() ? kFailed : outcome.error().code;
 }
 
-int print(const std::string& text) { return std::fputs(text.c_str(), stdout) < 0 ? 1 : 0; }
+int run_program(int argc, char** argv) {
+  occupy_standard_descriptors();
+  const Signals signals;
+  Output out(signals.token());
+  Outcome outcome =
+      run({argv + (argc > 0 ? 1 : 0), argv + argc}, out, signals.token());
+  const Outcome finished = out.finish();
+  return exit_code(outcome ? finished : outcome, signals.token());
+}
 
 }  // namespace
+}  // namespace microvmi::tool
 
 int main(int argc, char** argv) {
-  const auto word = [&](int i) { return i < argc ? std::string_view(argv[i]) : ""; };
-  if (word(1) == "drivers" && word(2).empty()) return print(help());
-  if (word(1) == "drivers" && word(2) == "--json") return print(json());
-  std::fputs("usage: microvmi drivers [--json]\n", stderr);
-  return 2;
+  try {
+    return microvmi::tool::run_program(argc, argv);
+  } catch (const std::exception& error) {  // CLI11, spdlog and JSON throw; the library does not
+    microvmi::tool::print_error(error.what());
+    return microvmi::tool::kFailed;
+  }
 }

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds the tree and reads the words.
+#include "command_line.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "microvmi/init_args.hpp"
+
+namespace microvmi::tool {
+namespace {
+
+constexpr const char* kIntroduction =
+    "Looks into virtual machines from outside: their memory, and whatever else a driver offers.";
+
+constexpr const char* kTargets =
+    "TARGET names the guest: a vmi:// URL, a file (with a slash, or one that exists), a process\n"
+    "(digits alone) or the name of a VM. Numbers: 4096, 0x1000, 4K, 2M, 1G, 1T.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), 0);
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j)
+      diagonal = std::exchange(
+          row[j + 1], std::min({diagonal + (a[i] == b[j] ? 0 : 1), row[j] + 1, row[j + 1] + 1}));
+  }
+  return row.back();
+}
+
+// Empty where none comes close.
+std::string nearest(const std::string& wanted, const std::vector<std::string>& known) {
+  const auto best = std::ranges::min_element(
+      known, {}, [&](const std::string& one) { return distance(wanted, one); });
+  if (best == known.end()) return {};
+  const std::size_t d = distance(wanted, *best);
+  return d <= 3 && d * 3 <= best->size() ? *best : std::string();
+}
+
+std::vector<std::string> long_options(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  return names;
+}
+
+std::string joined_summary(const Command& command) { return command.summary; }
+
+}  // namespace
+
+std::string with_dashes(std::string option) {
+  std::ranges::replace_if(option, [](char c) { return c == '_' || c == '.'; }, '-');
+  return option;
+}
+
+CommandLine::CommandLine() : app_(kIntroduction, "microvmi") {
+  app_.set_version_flag("--version", "microvmi " MICROVMI_VERSION, "The version, and nothing else");
+  app_.require_subcommand(1, 1);
+  app_.allow_extras();
+  add_common(app_);
+  add_drivers(app_);
+  app_.footer([] { return std::string(kTargets) + "\n\n" + init_args_help(every_init_arg()); });
+  for (const Command* command : kCommands) {
+    CLI::App* app = app_.add_subcommand(command->name, joined_summary(*command));
+    app->fallthrough();
+    app->allow_extras();
+    Run run = command->declare(*app);
+    if (command->takes_target) add_text(*app, "TARGET", given_.target, "The guest; see below");
+    commands_.push_back({command, app, std::move(run)});
+  }
+}
+
+void CommandLine::add_common(CLI::App& app) {
+  add_text(app, "--driver", given_.driver, "Use this driver alone: xen, kvm, qemu or memflow")
+      ->option_text("NAME");
+  add_text(app, "--config", given_.config,
+           "Parameters in TOML; else ~/.config/microvmi/config.toml, where there is one")
+      ->option_text("FILE");
+  app.add_option("--timeout", given_.timeout, "How long opening the guest may take; default 60s")
+      ->option_text("TIME");
+  app.add_flag("-v,--verbose", given_.verbosity, "Tell on stderr what is tried; -vv with times");
+}
+
+void CommandLine::add_drivers(CLI::App& app) {
+  for (const DriverInitParamDesc& row : every_init_arg()) {
+    std::vector<std::string> names{row.option};
+    for (const std::string& alias : row.aliases) names.push_back("--" + with_dashes(alias));
+    for (const std::string& name : names) {
+      const auto add = [this, name](const CLI::results_t& values) {
+        for (const std::string& value : values) given_.params.insert_option(name, value);
+        return true;
+      };
+      CLI::Option* option = app.add_option(name, add, row.description);
+      option->group("")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      if (row.type == "flag") option->expected(0);
+    }
+  }
+}
+
+// The options of drivers may be spelled with any joint, and "--option=" gives an empty value.
+std::vector<std::string> CommandLine::normalised(std::vector<std::string> words) const {
+  std::vector<std::string> out;
+  for (auto word = words.begin(); word != words.end(); ++word) {
+    if (*word == "--") return out.insert(out.end(), word, words.end()), out;
+    const std::size_t equals = word->find('=');
+    const std::string name = with_dashes(word->substr(0, equals));
+    const CLI::Option* option =
+        name.starts_with("--") ? app_.get_option_no_throw(name) : nullptr;
+    if (option) word->replace(0, std::min(equals, word->size()), name);
+    if (option && equals + 1 == word->size() && option->get_items_expected_max() != 0) {
+      out.push_back(name);
+      out.emplace_back();
+    } else {
+      out.push_back(*word);
+    }
+  }
+  return out;
+}
+
+Outcome CommandLine::parse(std::vector<std::string> words) {
+  auto reversed = normalised(std::move(words));
+  std::ranges::reverse(reversed);  // as CLI11 wants it
+  try {
+    app_.parse(reversed);
+  } catch (const CLI::CallForVersion& version) {
+    return std::unexpected(Failure{kOk, std::string(version.what()) + '\n'});
+  } catch (const CLI::CallForHelp&) {
+    return std::unexpected(Failure{kOk, app_.help()});
+  } catch (const CLI::ParseError& error) {
+    if (app_.get_subcommands().empty()) name_unknown(app_.remaining());
+    std::string text;
+    for (const std::string& one : unknown_) text += one + '\n';
+    return misused(text + error.what());
+  }
+  for (std::size_t i = 0; i < commands_.size(); ++i)
+    if (commands_[i].app->parsed()) chosen_ = i;
+  name_unknown(app_.remaining(true));
+  return {};
+}
+
+void CommandLine::name_unknown(const std::vector<std::string>& words) {
+  std::vector<std::string> known = long_options(app_);
+  std::vector<std::string> names;
+  for (const Entry& entry : commands_) {
+    names.emplace_back(entry.command->name);
+    if (entry.app->parsed()) std::ranges::copy(long_options(*entry.app), std::back_inserter(known));
+  }
+  const bool chosen = !app_.get_subcommands().empty();
+  for (const std::string& word : words) {
+    if (word == "--") continue;
+    const std::string name = word.substr(0, word.find('='));
+    const bool option = word.starts_with('-') && word.size() > 1;
+    const std::string guess = option   ? nearest(with_dashes(name), known)
+                              : chosen ? std::string()
+                                       : nearest(word, names);
+    unknown_.push_back((option ? "there is no option " + name
+                        : chosen ? "one word too many: '" + word + "'"
+                                 : "there is no command '" + word + "'") +
+                       (guess.empty() ? "" : "; did you mean " + guess + "?"));
+  }
+}
+
+const CLI::App* CommandLine::app(const std::string& command) const {
+  if (command.empty()) return &app_;
+  const auto entry = std::ranges::find_if(
+      commands_, [&](const Entry& one) { return one.command->name == command; });
+  return entry == commands_.end() ? nullptr : entry->app;
+}
+
+}  // namespace microvmi::tool

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// microvmi scan: every guest that could be opened now, and how.
+#include <fmt/format.h>
+
+#include <set>
+
+#include "command.hpp"
+#include "json.hpp"
+#include "log.hpp"
+#include "terminal.hpp"
+
+namespace microvmi::tool {
+
+Json settings_json(std::span<const param::Setting> settings) {
+  Json out = Json::object();
+  for (const param::Setting& one : settings) {
+    if (!out.contains(one.key)) {
+      out[one.key] = one.value;
+      continue;
+    }
+    if (!out[one.key].is_array()) out[one.key] = Json::array({out[one.key]});
+    out[one.key].push_back(one.value);
+  }
+  return out;
+}
+
+namespace {
+
+Json to_json(const std::vector<Found>& rows) {
+  Json out = Json::array();
+  for (const Found& one : rows)
+    out.push_back({{"driver", microvmi::name_of(one.driver)},
+                   {"connector", one.connector ? Json(name_of(*one.connector)) : Json(nullptr)},
+                   {"vm_name", or_null(one.vm_name)},
+                   {"pid", or_null(one.pid)},
+                   {"running", or_null(one.running)},
+                   {"params", settings_json(one.params)}});
+  return out;
+}
+
+// What to type next: the process alone for the preferred way, every parameter for the others.
+std::string next_command(const Found& one, bool preferred) {
+  if (preferred && one.pid) return fmt::format("microvmi info {}", *one.pid);
+  std::string out = fmt::format("microvmi info --driver {}", microvmi::name_of(one.driver));
+  for (const param::Setting& setting : one.params) {
+    std::string option = setting.key;
+    for (char& c : option)
+      if (c == '.') c = '-';
+    out += fmt::format(" --{} {}", option, shell_word(setting.value));
+  }
+  return out;
+}
+
+std::string to_table(const std::vector<Found>& rows) {
+  std::string out = fmt::format("{}{:<8} {:<12} {:>8} {:<8} {:<20} NEXT{}\n", style().bold, "DRIVER",
+                                "CONNECTOR", "PID", "STATE", "NAME", style().plain);
+  std::set<std::uint32_t> seen;
+  for (const Found& one : rows) {
+    const bool preferred = one.pid && seen.insert(*one.pid).second;
+    const char* state = one.running ? (*one.running ? "running" : "paused") : "-";
+    out += fmt::format("{:<8} {:<12} {:>8} {:<8} {:<20} {}\n", microvmi::name_of(one.driver),
+                       one.connector ? name_of(*one.connector) : "-",
+                       one.pid ? std::to_string(*one.pid) : "-", state,
+                       one.vm_name ? printable(*one.vm_name) : "-",
+                       printable(next_command(one, preferred)));
+  }
+  return out;
+}
+
+struct Options {
+  bool json = false;
+  bool quick = false;
+};
+
+Outcome run(Session& session, const Options& options) {
+  auto request = session.request();
+  if (!request) return std::unexpected(std::move(request.error()));
+  ScanOptions scanning{.wait = Wait::at_most(request->timeout),
+                       .ask_monitors = !options.quick,
+                       .log = log_sink()};
+  scanning.wait.stop = session.stop();
+  auto rows = scan(scanning);
+  if (session.stop().stop_requested()) return failed("interrupted");
+  if (request->driver)
+    std::erase_if(rows, [&](const Found& one) { return one.driver != *request->driver; });
+  const auto& common = request->params.common;
+  if (common && common->pid)
+    std::erase_if(rows, [&](const Found& one) { return one.pid != common->pid->value(); });
+  if (common && common->vm_name)
+    std::erase_if(rows, [&](const Found& one) { return one.vm_name != common->vm_name; });
+  if (options.json) return session.out().write(to_text(to_json(rows)));
+  if (rows.empty()) return session.out().write("no guest that could be opened was found\n");
+  return session.out().write(to_table(rows));
+}
+
+Run declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  app.add_flag("--json", options->json,
+               "A list of {driver, connector, vm_name, pid, running, params}");
+  app.add_flag("--quick", options->quick, "Ask no monitor: faster, and STATE stays unknown");
+  return [options](Session& session) { return run(session, *options); };
+}
+
+}  // namespace
+
+const Command kScan{.name = "scan",
+                    .summary = "List the guests that could be opened now, preferred way first",
+                    .takes_target = false,
+                    .declare = declare};
+
+}  // namespace microvmi::tool

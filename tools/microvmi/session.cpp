@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+// Joins command line, TARGET, environment and configuration file, and opens the guest.
+#include "session.hpp"
+
+#include <cstdlib>
+
+#include "log.hpp"
+
+namespace microvmi::tool {
+namespace {
+
+namespace fs = std::filesystem;
+
+// As the XDG Base Directory Specification has it: a relative path there does not count.
+fs::path default_config() {
+  const char* xdg = std::getenv("XDG_CONFIG_HOME");
+  if (xdg && fs::path(xdg).is_absolute()) return fs::path(xdg) / "microvmi/config.toml";
+  const char* home = std::getenv("HOME");
+  return home && *home ? fs::path(home) / ".config/microvmi/config.toml" : fs::path{};
+}
+
+// A name or pid on the command line means a live guest, so that a dump or a device that the
+// environment or a file names is not what is opened in its place.
+void drop_weaker_images(Request& request) {
+  auto& memflow = request.params.memflow;
+  if (!memflow || !memflow->selected() || request.target.kind == Target::Kind::url) return;
+  const Connector selected = *memflow->selected();
+  if (selected != Connector::coredump && selected != Connector::pcileech) return;
+  bool guest_named = false;
+  bool image_weak = true;
+  for (const Explained& one : request.sources.explain()) {
+    if (!one.origin || one.values.empty()) continue;
+    const bool strong = one.origin->source <= param::Source::command_line;
+    if (one.key == "vm-name" || one.key == "pid") guest_named = guest_named || strong;
+    if (one.key.starts_with("memflow.") && strong) image_weak = false;
+  }
+  if (guest_named && image_weak) memflow.reset();
+}
+
+}  // namespace
+
+std::uint64_t Session::number(const char* name, const std::optional<std::string>& text) {
+  if (!text) {
+    wrong(std::string(name) + " is required");
+    return 0;
+  }
+  const auto size = param::parse_size(*text);
+  if (size) return size->bytes;
+  wrong(std::string(name) + ' ' +
+        (size.error() == "is too large" ? "is too large"
+                                        : "expects a number such as 4096, 0x1000 or 4K") +
+        ", not '" + *text + "'");
+  return 0;
+}
+
+void Session::join_sources(Request& request) {
+  request.sources = given_.params;
+  if (given_.target) {
+    auto target = resolve_target(*given_.target, given_.params);
+    if (target) {
+      request.target = *std::move(target);
+      request.sources.append(request.target.params);
+      if (request.target.driver && request.driver && request.driver != request.target.driver)
+        wrong("TARGET is for driver " + std::string(name_of(*request.target.driver)) +
+              ", --driver names " + name_of(*request.driver));
+      if (!request.driver) request.driver = request.target.driver;
+    } else {
+      wrong(std::move(target.error()));
+    }
+  }
+  request.sources.append(DriverParams::from_environment());
+  const fs::path file = given_.config ? fs::path(*given_.config) : default_config();
+  if (file.empty() && !given_.config) return;
+  auto config = DriverParams::from_file(file);
+  if (config)
+    request.sources.append(*std::move(config));
+  else if (given_.config || config.error().code != Errc::not_found)
+    wrong(to_text(config.error()));
+}
+
+Result<Request> Session::request() {
+  Request request;
+  if (given_.driver) {
+    if (const auto driver = param::Value<DriverType>::parse(*given_.driver); driver)
+      request.driver = *driver;
+    else
+      wrong("--driver " + driver.error() + ", not '" + *given_.driver + "'");
+  }
+  if (const auto timeout = param::parse_duration(given_.timeout); timeout)
+    request.timeout = *timeout;
+  else
+    wrong("--timeout " + timeout.error() + ", not '" + given_.timeout + "'");
+  join_sources(request);
+  auto params = request.sources.read();
+  if (params)
+    request.params = *std::move(params);
+  else
+    for (const param::Problem& problem : params.error()) wrong(to_text(problem));
+  if (problems_.empty()) {
+    drop_weaker_images(request);
+    return request;
+  }
+  std::string all;
+  for (const std::string& problem : problems_) all += (all.empty() ? "" : "\n") + problem;
+  return misused(std::move(all));
+}
+
+Result<Vm> Session::open(const Request& request, bool guard) {
+  InitOptions options{.wait = Wait::at_most(request.timeout), .log = log_sink()};
+  options.wait.stop = stop_;
+  if (guard) options.guard.emplace();
+  auto vm = init(request.driver, request.params, options);
+  if (vm) return *std::move(vm);
+  std::string text = to_text(vm.error());
+  if (!vm.error().problems.empty()) return misused(std::move(text));
+  if (request.target.kind == Target::Kind::name)
+    text += "\n'" + *given_.target +
+            "' was taken for the name of a VM, as it has no slash and is no file here";
+  return failed(std::move(text));
+}
+
+}  // namespace microvmi::tool

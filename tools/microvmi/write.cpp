@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// microvmi write: bytes from stdin or the command line into guest memory.
+#include <fmt/format.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "command.hpp"
+#include "json.hpp"
+#include "terminal.hpp"
+
+namespace microvmi::tool {
+namespace {
+
+constexpr std::size_t kPiece = 1UL << 20;
+
+struct Options {
+  std::optional<std::string> gpa;
+  std::optional<std::string> hex;
+  bool json = false;
+};
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// Digits in pairs; white space and colons between them do not count.
+std::vector<std::byte> bytes_of(Session& session, std::string_view text) {
+  std::vector<std::byte> bytes;
+  int high = -1;
+  for (const char c : text) {
+    const int value = digit(c);
+    if (value < 0 && std::string_view(" \t\n:").contains(c)) continue;
+    if (value < 0) {
+      session.wrong(fmt::format("--hex expects hexadecimal digits, not '{}'", c));
+      return {};
+    }
+    if (high >= 0) bytes.push_back(static_cast<std::byte>(high * 16 + value));
+    high = high >= 0 ? -1 : value;
+  }
+  if (high >= 0) session.wrong("--hex expects two digits for each byte");
+  if (bytes.empty()) session.wrong("--hex expects at least one byte");
+  return bytes;
+}
+
+class Writer {
+ public:
+  Writer(Vm& vm, Gpa gpa) : vm_(vm), gpa_(gpa) {}
+
+  Outcome write(std::span<const std::byte> bytes) {
+    std::array batch{WriteRequest{.gpa = gpa_ + written_, .from = bytes}};
+    vm_.memory().write(batch);
+    written_ += batch[0].done;
+    if (batch[0].status == Errc::none) return {};
+    const char* reason = batch[0].status == Errc::hole ? "there is no memory" : "cannot write";
+    return failed(fmt::format("{}: {} at {}{}", microvmi::name_of(batch[0].status), reason,
+                              hex(to_integer(batch[0].failed_at)), so_far()));
+  }
+
+  [[nodiscard]] std::uint64_t written() const { return written_; }
+  [[nodiscard]] std::string so_far() const {
+    return fmt::format("; {} bytes were written from {} on", written_, hex(to_integer(gpa_)));
+  }
+
+ private:
+  Vm& vm_;
+  Gpa gpa_;
+  std::uint64_t written_ = 0;
+};
+
+// What there is on stdin, at most a buffer full; 0 at its end.
+Result<std::size_t> read_stdin(std::span<std::byte> into, const Session& session) {
+  std::size_t done = 0;
+  while (done != into.size()) {
+    const ssize_t size = ::read(STDIN_FILENO, into.data() + done, into.size() - done);
+    if (size == 0) break;
+    if (size > 0)
+      done += static_cast<std::size_t>(size);
+    else if (errno != EINTR)
+      return failed(std::string("cannot read standard input: ") + std::strerror(errno));
+    else if (session.stop().stop_requested())
+      return failed("interrupted");
+  }
+  return done;
+}
+
+Outcome copy_stdin(Session& session, Writer& writer) {
+  std::vector<std::byte> buffer(kPiece);
+  while (true) {
+    const auto size = read_stdin(buffer, session);
+    if (!size) return failed(size.error().text + writer.so_far());
+    if (*size == 0) break;
+    if (auto done = writer.write(std::span(buffer).first(*size)); !done) return done;
+  }
+  return writer.written() == 0 ? failed("standard input is empty: nothing was written") : Outcome{};
+}
+
+Outcome run(Session& session, const Options& options) {
+  const Gpa gpa{session.number("GPA", options.gpa)};
+  std::vector<std::byte> bytes;
+  if (options.hex)
+    bytes = bytes_of(session, *options.hex);
+  else if (is_terminal(STDIN_FILENO))
+    session.wrong("the bytes to write are expected on standard input or in --hex");
+  const auto request = session.request();
+  if (!request) return std::unexpected(request.error());
+  auto vm = session.open(*request);
+  if (!vm) return std::unexpected(std::move(vm.error()));
+  if (!vm->memory().writable())
+    return failed("read_only: the memory of this guest cannot be written");
+  Writer writer(*vm, gpa);
+  if (auto done = options.hex ? writer.write(bytes) : copy_stdin(session, writer); !done)
+    return done;
+  if (options.json)
+    return session.out().write(
+        to_text(Json{{"gpa", to_integer(gpa)}, {"written", writer.written()}}));
+  return session.out().write(
+      fmt::format("wrote {} bytes at {}\n", writer.written(), hex(to_integer(gpa))));
+}
+
+Run declare(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  add_text(app, "GPA", options->gpa, "Guest physical address of the first byte");
+  add_text(app, "--hex", options->hex, "The bytes, as \"de ad be ef\"; else from stdin")
+      ->option_text("DIGITS");
+  app.add_flag("--json", options->json, "One object {gpa, written}");
+  return [options](Session& session) { return run(session, *options); };
+}
+
+}  // namespace
+
+const Command kWrite{.name = "write",
+                     .summary = "Write bytes from stdin, or given as hexadecimal, to guest memory",
+                     .takes_target = true,
+                     .declare = declare};
+
+}  // namespace microvmi::tool
