@@ -35,8 +35,10 @@ inline constexpr std::array<const Command*, 8> kCommands{&kDrivers, &kScan, &kIn
 // Options of one value that stays absent where it is not given.
 inline CLI::Option* add_text(CLI::App& app, const std::string& name,
                              std::optional<std::string>& into, const std::string& help) {
-  return app.add_option_function<std::string>(
-      name, [&into](const std::string& text) { into = text; }, help);
+  return app
+      .add_option_function<std::string>(
+          name, [&into](const std::string& text) { into = text; }, help)
+      ->type_name("");
 }
 
 }  // namespace microvmi::tool

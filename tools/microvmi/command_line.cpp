@@ -46,8 +46,6 @@ std::vector<std::string> long_options(const CLI::App& app) {
   return names;
 }
 
-std::string joined_summary(const Command& command) { return command.summary; }
-
 }  // namespace
 
 std::string with_dashes(std::string option) {
@@ -56,16 +54,19 @@ std::string with_dashes(std::string option) {
 }
 
 CommandLine::CommandLine() : app_(kIntroduction, "microvmi") {
+  app_.option_defaults()->group("Options of every command");
+  app_.get_help_ptr()->group("Options of every command")->description("What you read now");
   app_.set_version_flag("--version", "microvmi " MICROVMI_VERSION, "The version, and nothing else");
-  app_.require_subcommand(1, 1);
   app_.allow_extras();
   add_common(app_);
   add_drivers(app_);
-  app_.footer([] { return std::string(kTargets) + "\n\n" + init_args_help(every_init_arg()); });
+  app_.require_subcommand(1, 1);
   for (const Command* command : kCommands) {
-    CLI::App* app = app_.add_subcommand(command->name, joined_summary(*command));
+    CLI::App* app = app_.add_subcommand(command->name, command->summary);
     app->fallthrough();
     app->allow_extras();
+    app->get_help_ptr()->group("");  // the same as that of every command
+    app->option_defaults()->group("Options");
     Run run = command->declare(*app);
     if (command->takes_target) add_text(*app, "TARGET", given_.target, "The guest; see below");
     commands_.push_back({command, app, std::move(run)});
@@ -97,6 +98,15 @@ void CommandLine::add_drivers(CLI::App& app) {
       if (row.type == "flag") option->expected(0);
     }
   }
+  // How the Rust library passes a connector's arguments; no row, but understood beside them.
+  const auto add = [this](const CLI::results_t& values) {
+    for (const std::string& value : values)
+      given_.params.insert_option("--memflow-connector-args", value);
+    return true;
+  };
+  app.add_option("--memflow-connector-args", add, "")
+      ->group("")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 // The options of drivers may be spelled with any joint, and "--option=" gives an empty value.
@@ -106,8 +116,7 @@ std::vector<std::string> CommandLine::normalised(std::vector<std::string> words)
     if (*word == "--") return out.insert(out.end(), word, words.end()), out;
     const std::size_t equals = word->find('=');
     const std::string name = with_dashes(word->substr(0, equals));
-    const CLI::Option* option =
-        name.starts_with("--") ? app_.get_option_no_throw(name) : nullptr;
+    const CLI::Option* option = name.starts_with("--") ? app_.get_option_no_throw(name) : nullptr;
     if (option) word->replace(0, std::min(equals, word->size()), name);
     if (option && equals + 1 == word->size() && option->get_items_expected_max() != 0) {
       out.push_back(name);
@@ -127,7 +136,7 @@ Outcome CommandLine::parse(std::vector<std::string> words) {
   } catch (const CLI::CallForVersion& version) {
     return std::unexpected(Failure{kOk, std::string(version.what()) + '\n'});
   } catch (const CLI::CallForHelp&) {
-    return std::unexpected(Failure{kOk, app_.help()});
+    return std::unexpected(Failure{kOk, help()});
   } catch (const CLI::ParseError& error) {
     if (app_.get_subcommands().empty()) name_unknown(app_.remaining());
     std::string text;
@@ -155,11 +164,38 @@ void CommandLine::name_unknown(const std::vector<std::string>& words) {
     const std::string guess = option   ? nearest(with_dashes(name), known)
                               : chosen ? std::string()
                                        : nearest(word, names);
-    unknown_.push_back((option ? "there is no option " + name
+    unknown_.push_back((option   ? "there is no option " + name
                         : chosen ? "one word too many: '" + word + "'"
                                  : "there is no command '" + word + "'") +
                        (guess.empty() ? "" : "; did you mean " + guess + "?"));
   }
+}
+
+// "microvmi read [OPTIONS] GPA LENGTH [TARGET]"
+std::string CommandLine::usage(const CLI::App& app) const {
+  if (&app == &app_) return "Usage: microvmi COMMAND [OPTIONS] ...\n";
+  std::string out = "Usage: microvmi " + app.get_name() + " [OPTIONS]";
+  for (const CLI::Option* option : app.get_options()) {
+    if (!option->get_positional()) continue;
+    const std::string name = option->get_name(true);
+    out += name == "TARGET" || name == "NAME" ? " [" + name + ']' : ' ' + name;
+  }
+  return out + '\n';
+}
+
+// The command's own part, then what every command takes, then the rows of every driver.
+std::string CommandLine::help() const {
+  const auto chosen = app_.get_subcommands();
+  const CLI::App& top = chosen.empty() ? app_ : *chosen.front();
+  const CLI::Formatter format;
+  std::string out = top.get_description() + "\n\n" + usage(top);
+  if (chosen.empty())
+    out += format.make_subcommands(&app_, CLI::AppFormatMode::Normal);
+  else
+    out += format.make_positionals(&top) + format.make_groups(&top, CLI::AppFormatMode::Normal);
+  out += format.make_groups(&app_, CLI::AppFormatMode::Normal);
+  while (out.ends_with("\n\n")) out.pop_back();
+  return out + '\n' + kTargets + "\n\n" + param::help(every_init_arg());
 }
 
 const CLI::App* CommandLine::app(const std::string& command) const {

@@ -39,6 +39,8 @@ class CommandLine {
   void add_common(CLI::App& app);
   void add_drivers(CLI::App& app);
   [[nodiscard]] std::vector<std::string> normalised(std::vector<std::string> words) const;
+  [[nodiscard]] std::string usage(const CLI::App& app) const;
+  [[nodiscard]] std::string help() const;
   void name_unknown(const std::vector<std::string>& words);
 
   CLI::App app_;

@@ -49,8 +49,7 @@ int run_program(int argc, char** argv) {
   occupy_standard_descriptors();
   const Signals signals;
   Output out(signals.token());
-  Outcome outcome =
-      run({argv + (argc > 0 ? 1 : 0), argv + argc}, out, signals.token());
+  Outcome outcome = run({argv + (argc > 0 ? 1 : 0), argv + argc}, out, signals.token());
   const Outcome finished = out.finish();
   return exit_code(outcome ? finished : outcome, signals.token());
 }

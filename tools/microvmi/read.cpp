@@ -133,9 +133,7 @@ Run declare(CLI::App& app) {
 
 }  // namespace
 
-const Command kRead{.name = "read",
-                    .summary = "Print guest memory",
-                    .takes_target = true,
-                    .declare = declare};
+const Command kRead{
+    .name = "read", .summary = "Print guest memory", .takes_target = true, .declare = declare};
 
 }  // namespace microvmi::tool

@@ -52,8 +52,8 @@ std::string next_command(const Found& one, bool preferred) {
 }
 
 std::string to_table(const std::vector<Found>& rows) {
-  std::string out = fmt::format("{}{:<8} {:<12} {:>8} {:<8} {:<20} NEXT{}\n", style().bold, "DRIVER",
-                                "CONNECTOR", "PID", "STATE", "NAME", style().plain);
+  std::string out = fmt::format("{}{:<8} {:<12} {:>8} {:<8} {:<20} NEXT{}\n", style().bold,
+                                "DRIVER", "CONNECTOR", "PID", "STATE", "NAME", style().plain);
   std::set<std::uint32_t> seen;
   for (const Found& one : rows) {
     const bool preferred = one.pid && seen.insert(*one.pid).second;
@@ -75,9 +75,8 @@ struct Options {
 Outcome run(Session& session, const Options& options) {
   auto request = session.request();
   if (!request) return std::unexpected(std::move(request.error()));
-  ScanOptions scanning{.wait = Wait::at_most(request->timeout),
-                       .ask_monitors = !options.quick,
-                       .log = log_sink()};
+  ScanOptions scanning{
+      .wait = Wait::at_most(request->timeout), .ask_monitors = !options.quick, .log = log_sink()};
   scanning.wait.stop = session.stop();
   auto rows = scan(scanning);
   if (session.stop().stop_requested()) return failed("interrupted");

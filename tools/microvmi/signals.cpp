@@ -26,7 +26,7 @@ void nothing(int) {}
 }  // namespace
 
 Signals::Signals() {
-  struct sigaction action {};
+  struct sigaction action{};
   action.sa_handler = nothing;  // without SA_RESTART, so that the call ends with EINTR
   sigaction(kNudge, &action, nullptr);
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));

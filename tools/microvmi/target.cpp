@@ -68,8 +68,8 @@ std::expected<Target, std::string> resolve_target(const std::string& text,
                                                   const DriverParams& options) {
   if (text.empty()) return std::unexpected("TARGET is empty");
   if (text.contains("://")) return url(text);
-  const Readings all = text.contains('/') ? Readings{.file = true, .pid = false, .name = false}
-                                          : readings_of(text);
+  const Readings all =
+      text.contains('/') ? Readings{.file = true, .pid = false, .name = false} : readings_of(text);
   if (all.file + all.pid + all.name > 1) return std::unexpected(ambiguous(text, all));
   for (const char* key : {"pid", "vm-name"})
     if (all.file && gives(options, key))
