@@ -106,7 +106,7 @@ std::vector<Run> first_mib(const CommandLine& line, const Machine& machine,
   if (machine.board == Board::microvm) return {{0, line.own_bios ? kLargeBios : kIsaBios, 0}};
   std::vector<Run> out{{0, has_vga(line) ? kVga : kOptionRoms, 0}};
   if (facts.bios_shadowed && machine.board != Board::isapc)
-    out.push_back({kOptionRoms, kMiB - kOptionRoms, kOptionRoms});
+    out.push_back({kOptionRoms, kMiB - kOptionRoms, kOptionRoms, MemoryRegion::Kind::rom});
   return out;
 }
 

@@ -11,6 +11,7 @@ struct Run {
   std::uint64_t gpa = 0;
   std::uint64_t size = 0;
   std::uint64_t offset = 0;
+  MemoryRegion::Kind kind = MemoryRegion::Kind::ram;
 };
 
 struct Split {

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A monitor's word before the command line's, and what the latter does not tell.
+#include "qemu/layout_finder.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "host/linux/descriptor.hpp"
+#include "qemu/monitor_layout.hpp"
+#include "qemu/monitors.hpp"
+#include "qemu/placement.hpp"
+#include "qemu/run_control.hpp"
+
+namespace microvmi::qemu {
+namespace {
+
+// The host's vendor matters for KVM guests that reach to 1 TiB; every processor says the same.
+bool host_is_amd() {
+  constexpr std::size_t kLimit = std::size_t{16} << 20U;  // 4096 processors of 4 KiB each
+  const auto text = host::read_text("/proc/cpuinfo", kLimit);
+  return text && text->find("AuthenticAMD") != std::string::npos;
+}
+
+bool uses_kvm(std::span<const host::Mapping> maps) {
+  return std::ranges::any_of(maps, [](const host::Mapping& one) {
+    return one.path.starts_with("anon_inode:kvm-vcpu");
+  });
+}
+
+Expected<void> is_not_encrypted(const CommandLine& line) {
+  if (line.encryption.empty()) return {};
+  return fail(Errc::not_supported,
+              "the guest's memory is encrypted (" + line.encryption.front() + ")");
+}
+
+}  // namespace
+
+LayoutFinder::LayoutFinder(QemuProcess process, host::Descriptor memory)
+    : process_(std::move(process)),
+      memory_(std::move(memory)),
+      monitors_(monitors_of(process_.line, process_.pid)) {}
+
+Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
+  if (auto done = is_not_encrypted(process_.line); !done) return std::unexpected(done.error());
+  if (source_ == Source::qmp) return from_monitor(monitors_.front(), wait);
+  notes_.clear();
+  for (auto one = monitors_.begin(); one != monitors_.end(); ++one) {
+    auto layout = from_monitor(*one, wait);
+    if (layout) {
+      source_ = Source::qmp;
+      notes_.clear();
+      std::iter_swap(monitors_.begin(), one);
+      return layout;
+    }
+    notes_.push_back("monitor " + to_text(one->endpoint) + ": " +
+                     microvmi::to_text(layout.error()));
+  }
+  auto layout = from_command_line();
+  if (layout) {
+    source_ = Source::command_line;
+    return layout;
+  }
+  for (const std::string& note : notes_) layout.error().message += "; " + note;
+  return layout;
+}
+
+Expected<host::Layout> LayoutFinder::from_monitor(const Monitor& monitor, const Wait& wait) const {
+  const auto ask_one = [&](const Command& command) {
+    return ask(monitor, command, wait.within(kCommandTime));
+  };
+  auto layout = ask_layout(ask_one, process_.line);
+  if (!layout) return layout;
+  const auto maps = host::read_maps(process_.pid);
+  if (!maps) return std::unexpected(maps.error());
+  if (auto done = check_mapped(*layout, *maps); !done) return std::unexpected(done.error());
+  return layout;
+}
+
+Expected<host::Layout> LayoutFinder::from_command_line() {
+  const auto machine = machine_of(process_.line, process_.program);
+  if (!machine) return std::unexpected(machine.error());
+  const auto maps = host::read_maps(process_.pid);
+  if (!maps) return std::unexpected(maps.error());
+  LayoutFacts facts{.kvm = uses_kvm(*maps)};
+  facts.host_is_amd = facts.kvm && host_is_amd();
+  auto layout = derive_layout(process_.line, *machine, facts);
+  if (!layout) return std::unexpected(layout.error());
+  const auto addresses = find_blocks(layout->blocks, *maps);
+  if (!addresses) return std::unexpected(addresses.error());
+  if (layout->blocks.front().size >= kMiB && is_bios_shadowed(addresses->front())) {
+    facts.bios_shadowed = true;
+    layout = derive_layout(process_.line, *machine, facts);
+    if (!layout) return std::unexpected(layout.error());
+  }
+  notes_.insert(notes_.end(), layout->notes.begin(), layout->notes.end());
+  return place(*layout, *addresses);
+}
+
+// Nothing but a firmware that copies itself can write there: until the chipset is told to open
+// this RAM, writes go to the ROM in front of it and are lost.
+bool LayoutFinder::is_bios_shadowed(std::uint64_t main_ram) const {
+  std::array<std::byte, 16> reset{};
+  const ::ssize_t got = ::pread(memory_.get(), reset.data(), reset.size(),
+                                static_cast<::off_t>(main_ram + kShadowedReset));
+  return got == static_cast<::ssize_t>(reset.size()) &&
+         std::ranges::any_of(reset, [](std::byte one) { return one != std::byte{}; });
+}
+
+}  // namespace microvmi::qemu

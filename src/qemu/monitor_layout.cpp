@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// Three questions to a monitor, and what their answers make together.
+#include "qemu/monitor_layout.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace microvmi::qemu {
+namespace {
+
+using Json = nlohmann::json;
+
+Expected<std::string> human(const AskMonitor& ask, const std::string& line) {
+  const auto answer = ask(human_command(line));
+  if (!answer) return std::unexpected(answer.error());
+  if (!answer->is_string()) return fail(Errc::protocol, "the monitor answered without a text");
+  return answer->get<std::string>();
+}
+
+bool is_of_a_device(const CommandLine& line, const std::string& id) {
+  return std::ranges::any_of(line.devices, [&](const Device& one) {
+    return one.driver.starts_with("ivshmem") && one.options.get("memdev") == id;
+  });
+}
+
+// Before QEMU 5.0 the RAM of -m was no backend; then it has one of these names.
+Expected<std::vector<std::string>> backend_ids(const AskMonitor& ask, const CommandLine& line) {
+  const auto answer = ask({.name = "query-memdev"});
+  if (!answer) return std::unexpected(answer.error());
+  const auto backends = parse_memdev(*answer);
+  if (!backends) return std::unexpected(backends.error());
+  std::vector<std::string> out{"pc.ram", "microvm.ram", "mach-virt.ram", "riscv_virt_board.ram"};
+  for (const MemoryBackend& one : *backends)
+    if (!one.id.empty() && !is_of_a_device(line, one.id)) out.push_back(one.id);
+  return out;
+}
+
+Expected<host::Segment> segment_of(const AskMonitor& ask, const FlatRange& range) {
+  const std::uint64_t gpa = to_integer(range.gpa);
+  const auto text = human(ask, fmt::format("gpa2hva {:#x}", gpa));
+  if (!text) return std::unexpected(text.error());
+  const auto host = parse_gpa2hva(*text, range.gpa);
+  if (!host) return std::unexpected(host.error());
+  const bool is_rom = range.kind == FlatRange::Kind::rom;
+  return host::Segment{.gpa = range.gpa,
+                       .size = range.size,
+                       .hva = host->hva,
+                       .kind = is_rom ? MemoryRegion::Kind::rom : MemoryRegion::Kind::ram};
+}
+
+// Where the run of readable data mappings that begins in or before `address` ends.
+std::uint64_t end_of_data(std::span<const host::Mapping> maps, std::uint64_t address) {
+  auto one = std::ranges::upper_bound(maps, address, {}, &host::Mapping::end);
+  std::uint64_t end = address;
+  for (; one != maps.end() && one->start <= end && one->read && !one->execute; ++one)
+    end = one->end;
+  return end;
+}
+
+}  // namespace
+
+Expected<host::Layout> ask_layout(const AskMonitor& ask, const CommandLine& line) {
+  const auto ids = backend_ids(ask, line);
+  if (!ids) return std::unexpected(ids.error());
+  const auto text = human(ask, "info mtree -f");
+  if (!text) return std::unexpected(text.error());
+  const auto ranges = parse_mtree(*text);
+  if (!ranges) return std::unexpected(ranges.error());
+  host::Layout out;
+  for (const FlatRange& range : guest_ranges(*ranges, *ids)) {
+    auto segment = segment_of(ask, range);
+    if (!segment) return std::unexpected(segment.error());
+    out.segments.push_back(*segment);
+  }
+  if (out.segments.empty()) return fail(Errc::not_found, "the monitor tells of no guest memory");
+  return out;
+}
+
+Expected<void> check_mapped(const host::Layout& layout, std::span<const host::Mapping> maps) {
+  for (const host::Segment& one : layout.segments) {
+    const std::uint64_t have = end_of_data(maps, one.hva) - one.hva;
+    if (have < one.size)
+      return fail(Errc::protocol,
+                  fmt::format("the monitor puts {:#x} bytes at {:#x} in the process, where {:#x} "
+                              "are mapped",
+                              one.size, one.hva, have),
+                  one.gpa);
+  }
+  return {};
+}
+
+}  // namespace microvmi::qemu

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The monitors of a QEMU process, as places that this process can connect to.
+#pragma once
+
+#include <vector>
+
+#include "qemu/command_line.hpp"
+#include "qemu/endpoint.hpp"
+#include "qemu/qmp.hpp"
+
+namespace microvmi::qemu {
+
+// Those of its QMP monitors that listen, in the order of the command line. Paths are looked up in
+// the process's own root and working directory; an inherited descriptor, as libvirt passes it, is
+// found by the inode of its socket.
+[[nodiscard]] std::vector<Monitor> monitors_of(const CommandLine& line, std::uint32_t pid);
+
+}  // namespace microvmi::qemu
