@@ -69,8 +69,8 @@ Expected<QemuProcess> choose(std::span<const QemuProcess> found, const Wanted& w
   if (wanted.pid) return by_pid(found, wanted);
   if (wanted.name) return by_name(found, *wanted.name);
   if (found.empty()) return fail(Errc::not_found, "no QEMU process runs on this host");
-  const auto first =
-      std::ranges::find_if_not(found, [](const QemuProcess& one) { return one.unreadable.has_value(); });
+  const auto first = std::ranges::find_if_not(
+      found, [](const QemuProcess& one) { return one.unreadable.has_value(); });
   return readable(first == found.end() ? found.front() : *first);
 }
 

@@ -41,7 +41,8 @@ void place_runs(const std::vector<Run>& runs, GuestLayout& out) {
       const std::uint64_t from = std::max(run.offset, start);
       const std::uint64_t to = std::min(run.offset + run.size, end);
       if (from < to)
-        out.extents.push_back({run.gpa + (from - run.offset), to - from, i, from - start, run.kind});
+        out.extents.push_back(
+            {run.gpa + (from - run.offset), to - from, i, from - start, run.kind});
       start = end;
     }
   }

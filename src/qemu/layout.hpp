@@ -42,8 +42,8 @@ struct GuestLayout {
 
 // What the command line does not tell.
 struct LayoutFacts {
-  bool kvm = false;            // then a vCPU has the host's vendor
-  bool host_is_amd = false;    // AuthenticAMD in /proc/cpuinfo
+  bool kvm = false;          // then a vCPU has the host's vendor
+  bool host_is_amd = false;  // AuthenticAMD in /proc/cpuinfo
   // The firmware has copied itself into RAM, so that 0xc0000-0xfffff is that RAM. The chipset can
   // make it read-only in steps of 16 KiB, which only QEMU knows: all of it is called rom.
   bool bios_shadowed = false;

@@ -23,12 +23,6 @@ bool host_is_amd() {
   return text && text->find("AuthenticAMD") != std::string::npos;
 }
 
-bool uses_kvm(std::span<const host::Mapping> maps) {
-  return std::ranges::any_of(maps, [](const host::Mapping& one) {
-    return one.path.starts_with("anon_inode:kvm-vcpu");
-  });
-}
-
 Expected<void> is_not_encrypted(const CommandLine& line) {
   if (line.encryption.empty()) return {};
   return fail(Errc::not_supported,

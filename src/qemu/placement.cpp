@@ -158,6 +158,11 @@ Expected<std::vector<std::uint64_t>> find_blocks(std::span<const RamBlock> block
   return out;
 }
 
+bool uses_kvm(std::span<const Mapping> maps) {
+  return std::ranges::any_of(
+      maps, [](const Mapping& one) { return one.path.starts_with("anon_inode:kvm-vcpu"); });
+}
+
 host::Layout place(const GuestLayout& layout, std::span<const std::uint64_t> addresses) {
   host::Layout out{.exact = layout.exact};
   for (const Extent& one : layout.extents)

@@ -23,4 +23,7 @@ namespace microvmi::qemu {
 [[nodiscard]] host::Layout place(const GuestLayout& layout,
                                  std::span<const std::uint64_t> addresses);
 
+// Whether KVM runs the vCPUs: each has a page of its own mapped.
+[[nodiscard]] bool uses_kvm(std::span<const host::Mapping> maps);
+
 }  // namespace microvmi::qemu

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening: hold the process, find its layout, tell what became known on the way.
+#include "connector/qemu_procfs/guest.hpp"
+
+#include <fmt/format.h>
+
+#include "connector/qemu_procfs/native.hpp"
+#include "qemu/machine.hpp"
+#include "qemu/placement.hpp"
+
+namespace microvmi::qemu_procfs_connector {
+namespace {
+
+using qemu::LayoutFinder;
+using qemu::QemuProcess;
+
+const char* name_of(qemu::RamBackend::Kind kind) {
+  switch (kind) {
+    case qemu::RamBackend::Kind::ram:
+      return "ram";
+    case qemu::RamBackend::Kind::memfd:
+      return "memfd";
+    case qemu::RamBackend::Kind::file:
+      return "file";
+    case qemu::RamBackend::Kind::other:
+      break;
+  }
+  return "other";
+}
+
+// "mem0=memfd,shared mem1=ram"; of a guest without -object nothing.
+std::string backends_of(const qemu::CommandLine& line) {
+  std::string out;
+  for (const qemu::RamBackend& one : line.backends)
+    out += fmt::format("{}{}={}{}", out.empty() ? "" : " ", one.id, name_of(one.kind),
+                       one.shared ? ",shared" : "");
+  return out;
+}
+
+// Of a list such as kvm:tcg the first that works is taken; KVM shows in the mappings.
+std::string accelerator_of(const QemuProcess& process) {
+  const auto maps = host::read_maps(process.pid);
+  if (maps && qemu::uses_kvm(*maps)) return "kvm";
+  const auto& listed = process.line.accelerators;
+  return listed.empty() || listed.back() == "kvm" ? "tcg" : listed.back();
+}
+
+class Facts {
+ public:
+  explicit Facts(GuestInfo& info) : info_(info) {}
+
+  void add(const char* name, std::string value) {
+    if (!value.empty()) info_.facts.push_back({name, std::move(value)});
+  }
+
+  void of_command_line(const QemuProcess& process) {
+    const qemu::CommandLine& line = process.line;
+    const auto machine = qemu::machine_of(line, process.program);
+    add("machine", machine ? machine->name : line.machine.text("type"));
+    add("accelerator", accelerator_of(process));
+    add("memory_backends", backends_of(line));
+    add("uuid", line.uuid);
+    add("program", process.program);
+  }
+
+  // Answers that do not come are left out: all of this is beside the point of opening.
+  void of_monitor(const qemu::Monitor& monitor, const Wait& wait) {
+    const auto ask = [&](const char* command) {
+      return qemu::ask(monitor, {.name = command}, wait.within(qemu::kCommandTime));
+    };
+    if (const auto answer = ask("query-status"))
+      if (auto status = qemu::parse_status(*answer)) add("run_state", std::move(status->name));
+    if (const auto answer = ask("query-version"))
+      if (const auto version = qemu::parse_version(*answer))
+        add("qemu_version",
+            fmt::format("{}.{}.{}", version->major, version->minor, version->micro));
+    if (const auto answer = ask("query-cpus-fast"))
+      if (const auto cpus = qemu::parse_cpus(*answer))
+        info_.vcpus = static_cast<std::uint32_t>(cpus->size());
+    if (!info_.vm_name)
+      if (const auto answer = ask("query-name"))
+        if (auto name = qemu::parse_name(*answer)) info_.vm_name = *std::move(name);
+  }
+
+ private:
+  GuestInfo& info_;
+};
+
+GuestInfo describe(const QemuProcess& process, const LayoutFinder& finder,
+                   const host::ProcessMemory& memory, const Wait& wait) {
+  GuestInfo info{.pid = process.pid, .vcpus = process.line.vcpus, .connector = "qemu-procfs"};
+  if (!process.line.name.empty()) info.vm_name = process.line.name;
+  Facts facts(info);
+  facts.of_command_line(process);
+  facts.add("layout_source", finder.monitor() ? "qmp" : "command_line");
+  facts.add("memory_mode", memory.viewable() ? "view" : "copy");
+  if (finder.monitor()) facts.of_monitor(*finder.monitor(), wait);
+  facts.add("note", fmt::format("{}", fmt::join(finder.notes(), "; ")));
+  return info;
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Driver>> Guest::open(const QemuProcess& process,
+                                              const InitOptions& options) {
+  const auto log = [&](const std::string& line) {
+    if (options.log) options.log("qemu-procfs: " + line);
+  };
+  auto held = host::Process::open(process.pid, process.start_time);
+  if (!held) return std::unexpected(held.error());
+  auto descriptor = duplicate(held->memory());
+  if (!descriptor) return std::unexpected(descriptor.error());
+  const auto finder = std::make_shared<LayoutFinder>(process, *std::move(descriptor));
+  // The first look has the caller's patience, later ones that of a few commands.
+  const auto wait = std::make_shared<std::optional<Wait>>(options.wait);
+  auto memory = host::ProcessMemory::open(*std::move(held), [finder, wait] {
+    return finder->find(wait->value_or(Wait::at_most(5 * qemu::kCommandTime)));
+  });
+  if (!memory) return std::unexpected(memory.error());
+  wait->reset();
+  GuestInfo info = describe(process, *finder, **memory, options.wait);
+  log("opened " + to_text(process) + (finder->monitor() ? " with its monitor" : " from /proc"));
+  for (const std::string& note : finder->notes()) log(note);
+  std::unique_ptr<RunControl> run_control;
+  if (const qemu::Monitor* monitor = finder->monitor())
+    run_control = std::make_unique<qemu::QmpRunControl>(*monitor);
+  return std::unique_ptr<Driver>(
+      new Guest(*std::move(memory), std::move(run_control), std::move(info)));
+}
+
+}  // namespace microvmi::qemu_procfs_connector
