@@ -100,8 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{{"-M", "isapc", "-m", "4G", "-nodefaults"},
              {kLow, range(kMiB, 0xe0000000, kMiB), range(k4G, k4G + 512 * kMiB, 0xe0000000)}},
         Case{{"-M", "isapc", "-m", "16"}, {kVgaLow, range(kMiB, 16 * kMiB, kMiB)}},
-        Case{{"-M", "microvm", "-m", "512"},
-             {range(0, 0xf0000, 0), range(kMiB, 512 * kMiB, kMiB)}},
+        Case{{"-M", "microvm", "-m", "512"}, {range(0, 0xf0000, 0), range(kMiB, 512 * kMiB, kMiB)}},
         Case{{"-M", "microvm", "-m", "4G"},
              {range(0, 0xf0000, 0), range(kMiB, 0xc0000000, kMiB),
               range(k4G, 5 * kGiB, 0xc0000000)}},
@@ -135,8 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
              {kVgaLow, range(kMiB, kGiB, kMiB), range(k4G, 0x110000000, 0, 1),
               range(0x110000000, 0x118000000, 0, 3), range(0x140000000, 0x160000000, 0, 2)}},
         Case{{"-M", "pc,nvdimm=on", "-m", "1G,slots=4,maxmem=8G", "-object",
-              "memory-backend-ram,id=d0,size=256M", "-device",
-              "nvdimm,memdev=d0,label-size=128K"},
+              "memory-backend-ram,id=d0,size=256M", "-device", "nvdimm,memdev=d0,label-size=128K"},
              {kVgaLow, range(kMiB, kGiB, kMiB), range(k4G, 0x10fe00000, 0, 1)}}));
 
 // Where the high part begins.
@@ -203,8 +201,7 @@ TEST(LayoutShadowTest, FirmwareThatRunsFromRamIsRom) {
   const auto layout = derive({"-m", "512"}, {.bios_shadowed = true});
   ASSERT_TRUE(layout);
   ASSERT_EQ(layout->extents.size(), 3U);
-  EXPECT_EQ(layout->extents[1],
-            (Extent{0xc0000, 0x40000, 0, 0xc0000, MemoryRegion::Kind::rom}));
+  EXPECT_EQ(layout->extents[1], (Extent{0xc0000, 0x40000, 0, 0xc0000, MemoryRegion::Kind::rom}));
 }
 
 }  // namespace

@@ -78,7 +78,8 @@ TEST(PlacementTest, SharedAndPrivateAreKeptApart) {
 }
 
 TEST(PlacementTest, TheCodeBufferOfSplitWxIsNoMemfdBackend) {
-  const char* const text = "7f0000000000-7f0040000000 rw-s 00000000 00:01 7  /memfd:tcg-jit (deleted)\n";
+  const char* const text =
+      "7f0000000000-7f0040000000 rw-s 00000000 00:01 7  /memfd:tcg-jit (deleted)\n";
   const std::vector blocks{block("m", kGiB, Kind::memfd, true)};
   EXPECT_THAT(why(blocks, text), HasSubstr("no mapping"));
 }
@@ -94,7 +95,8 @@ TEST(PlacementTest, AMappingInPartsIsOne) {
 
 TEST(PlacementTest, AHugePageFileIsLongerThanItsBlock) {
   const char* const text =
-      "7f0000000000-7f0000600000 rw-s 00000000 00:1b 7  /dev/hugepages/qemu_back_mem.h.1 (deleted)\n";
+      "7f0000000000-7f0000600000 rw-s 00000000 00:1b 7  /dev/hugepages/qemu_back_mem.h.1 "
+      "(deleted)\n";
   const std::vector blocks{block("h", 5 * kMiB, Kind::file, true, "/dev/hugepages")};
   EXPECT_THAT(*find_blocks(blocks, maps(text)), ElementsAre(0x7f0000000000U));
 }
