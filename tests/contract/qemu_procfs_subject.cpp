@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tiny guest in a live QEMU, with RAM on both sides of 4 GiB and every page stamped.
+#include <algorithm>
+#include <regex>
+#include <sstream>
+
+#include "contract/subjects.hpp"
+#include "support/tiny_guest.hpp"
+
+namespace microvmi::contract {
+namespace {
+
+using test::RamBackend;
+using test::TinyGuest;
+
+// The rows of "info mtree -f" that are RAM, in the view that the processors have.
+std::vector<MemoryRegion> ram_of(const std::string& mtree) {
+  std::vector<MemoryRegion> regions;
+  const std::regex row("^  ([0-9a-f]{16})-([0-9a-f]{16}) \\(prio -?[0-9]+, ram\\):");
+  std::istringstream lines(mtree.substr(std::min(mtree.find("root: system\n"), mtree.size())));
+  for (std::string line; std::getline(lines, line) && !line.starts_with("FlatView");) {
+    std::smatch found;
+    if (!std::regex_search(line, found, row)) continue;
+    const std::uint64_t first = std::stoull(found[1], nullptr, 16);
+    const std::uint64_t size = std::stoull(found[2], nullptr, 16) - first + 1;
+    if (!regions.empty() && regions.back().end() == Gpa{first})
+      regions.back().size += size;
+    else
+      regions.push_back({.gpa = Gpa{first}, .size = size});
+  }
+  return regions;
+}
+
+class QemuSubject final : public Subject {
+ public:
+  explicit QemuSubject(std::unique_ptr<TinyGuest> guest, RamBackend backend)
+      : guest_(std::move(guest)), backend_(backend) {}
+
+  std::expected<Vm, InitError> open() override {
+    return init(DriverType::memflow,
+                DriverInitParams{.memflow = MemflowInitParams{
+                                     .args = QemuProcfsParams{.pid = *Pid::of(pid())}}});
+  }
+
+  std::vector<MemoryRegion> ram() override {
+    return ram_of(guest_->qemu().truth().human("info mtree -f").value_or(""));
+  }
+
+  std::vector<MemoryRegion> still() override {
+    std::vector<MemoryRegion> regions;
+    const auto image = guest_->truth().image;
+    for (const auto& range : guest_->truth().stamped) {
+      const std::uint64_t first = range.gpa == image.gpa ? image.gpa + image.size : range.gpa;
+      regions.push_back({.gpa = Gpa{first}, .size = range.gpa + range.size - first});
+    }
+    return regions;
+  }
+
+  // The stamps need no monitor; everything else is asked of QEMU.
+  Outcome<std::vector<std::byte>> truth(Gpa gpa, std::size_t size) override {
+    return guest_->qemu().memory(to_integer(gpa), size);
+  }
+
+  GuestInfo info() override {
+    return {.vm_name = "contract", .pid = pid(), .vcpus = 1, .connector = "qemu-procfs"};
+  }
+
+  std::optional<bool> running() override {
+    const auto running = guest_->qemu().running();
+    return running ? std::optional(*running) : std::nullopt;
+  }
+
+  std::vector<Capability> must_have() override {
+    std::vector needed{Capability::memory_write, Capability::run_control};
+    if (backend_ == RamBackend::memfd || backend_ == RamBackend::file)
+      needed.push_back(Capability::memory_view);
+    return needed;
+  }
+
+  std::vector<std::pair<Reg, std::uint64_t>> registers() override {
+    const auto& printed = guest_->truth().registers;
+    std::vector<std::pair<Reg, std::uint64_t>> known;
+    for (const RegisterInfo& info : kRegisters)
+      if (const auto found = printed.find(info.name); found != printed.end())
+        known.emplace_back(info.reg, found->second);
+    return known;
+  }
+
+  std::optional<Errc> die() override {
+    guest_->qemu().kill();
+    return Errc::disconnected;
+  }
+
+ private:
+  [[nodiscard]] std::uint32_t pid() { return static_cast<std::uint32_t>(guest_->qemu().pid()); }
+
+  std::unique_ptr<TinyGuest> guest_;
+  RamBackend backend_;
+};
+
+std::string why_not() {
+  if (const std::string none = test::why_no_qemu(); !none.empty()) return none;
+  return test::why_no_tiny_guest();
+}
+
+template <RamBackend backend>
+Outcome<std::unique_ptr<Subject>> make() {
+  auto guest = TinyGuest::boot({.machine = "pc,max-ram-below-4g=64M",
+                                .memory = "128M",
+                                .backend = backend,
+                                .name = "contract"},
+                               {.stride = 1});
+  if (!guest) return std::unexpected(guest.error());
+  return std::make_unique<QemuSubject>(*std::move(guest), backend);
+}
+
+}  // namespace
+
+std::vector<SubjectKind> qemu_procfs_subjects() {
+  if (!connectors()[static_cast<std::size_t>(Connector::qemu_procfs)].open) return {};
+  return {{"live_qemu_procfs_anonymous", why_not, make<RamBackend::anonymous>},
+          {"live_qemu_procfs_memfd", why_not, make<RamBackend::memfd>},
+          {"live_qemu_procfs_file", why_not, make<RamBackend::file>}};
+}
+
+}  // namespace microvmi::contract

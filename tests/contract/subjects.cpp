@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every subject of the suite; a new backend adds its rows here.
+#include "contract/subjects.hpp"
+
+namespace microvmi::contract {
+
+std::vector<SubjectKind> subjects() {
+  std::vector<SubjectKind> all;
+  for (auto* rows : {fake_subjects, qemu_procfs_subjects}) {
+    const auto some = rows();
+    all.insert(all.end(), some.begin(), some.end());
+  }
+  return all;
+}
+
+}  // namespace microvmi::contract

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The rows that the subject files offer to the suite.
+#pragma once
+
+#include "contract/subject.hpp"
+
+namespace microvmi::contract {
+
+[[nodiscard]] std::vector<SubjectKind> fake_subjects();
+[[nodiscard]] std::vector<SubjectKind> coredump_subjects();
+[[nodiscard]] std::vector<SubjectKind> qemu_procfs_subjects();
+
+}  // namespace microvmi::contract
