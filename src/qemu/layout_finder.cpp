@@ -31,9 +31,15 @@ Expected<void> is_not_encrypted(const CommandLine& line) {
 
 }  // namespace
 
-LayoutFinder::LayoutFinder(QemuProcess process, host::Descriptor memory)
+Expected<LayoutFinder> LayoutFinder::open(QemuProcess process) {
+  auto held = host::Process::open(process.pid, process.start_time);
+  if (!held) return std::unexpected(held.error());
+  return LayoutFinder(std::move(process), *std::move(held));
+}
+
+LayoutFinder::LayoutFinder(QemuProcess process, host::Process held)
     : process_(std::move(process)),
-      memory_(std::move(memory)),
+      held_(std::move(held)),
       monitors_(monitors_of(process_.line, process_.pid)) {}
 
 Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
@@ -96,7 +102,7 @@ Expected<host::Layout> LayoutFinder::from_command_line() {
 // this RAM, writes go to the ROM in front of it and are lost.
 bool LayoutFinder::is_bios_shadowed(std::uint64_t main_ram) const {
   std::array<std::byte, 16> reset{};
-  const ::ssize_t got = ::pread(memory_.get(), reset.data(), reset.size(),
+  const ::ssize_t got = ::pread(held_.memory(), reset.data(), reset.size(),
                                 static_cast<::off_t>(main_ram + kShadowedReset));
   return got == static_cast<::ssize_t>(reset.size()) &&
          std::ranges::any_of(reset, [](std::byte one) { return one != std::byte{}; });

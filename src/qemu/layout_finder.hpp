@@ -18,8 +18,8 @@ class LayoutFinder {
  public:
   enum class Source : std::uint8_t { none, qmp, command_line };
 
-  // `memory` is the guest process's /proc/PID/mem.
-  LayoutFinder(QemuProcess process, host::Descriptor memory);
+  // Holds the process for itself.
+  [[nodiscard]] static Expected<LayoutFinder> open(QemuProcess process);
 
   // From the first monitor that answers, else from the command line. Once a monitor has told it,
   // the command line is not asked any more: it would lose what was plugged in since.
@@ -36,12 +36,14 @@ class LayoutFinder {
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
 
  private:
+  LayoutFinder(QemuProcess process, host::Process held);
+
   [[nodiscard]] Expected<host::Layout> from_monitor(const Monitor& monitor, const Wait& wait) const;
   [[nodiscard]] Expected<host::Layout> from_command_line();
   [[nodiscard]] bool is_bios_shadowed(std::uint64_t main_ram) const;
 
   QemuProcess process_;
-  host::Descriptor memory_;
+  host::Process held_;
   std::vector<Monitor> monitors_;
   Source source_ = Source::none;
   std::vector<std::string> notes_;

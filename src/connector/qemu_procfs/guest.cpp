@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "connector/qemu_procfs/native.hpp"
 #include "qemu/machine.hpp"
 #include "qemu/placement.hpp"
 
@@ -108,9 +107,9 @@ Expected<std::unique_ptr<Driver>> Guest::open(const QemuProcess& process,
   };
   auto held = host::Process::open(process.pid, process.start_time);
   if (!held) return std::unexpected(held.error());
-  auto descriptor = duplicate(held->memory());
-  if (!descriptor) return std::unexpected(descriptor.error());
-  const auto finder = std::make_shared<LayoutFinder>(process, *std::move(descriptor));
+  auto opened = LayoutFinder::open(process);
+  if (!opened) return std::unexpected(opened.error());
+  const auto finder = std::make_shared<LayoutFinder>(*std::move(opened));
   // The first look has the caller's patience, later ones that of a few commands.
   const auto wait = std::make_shared<std::optional<Wait>>(options.wait);
   auto memory = host::ProcessMemory::open(*std::move(held), [finder, wait] {
