@@ -39,4 +39,8 @@ struct InitError : Error {
                                                 const DriverParams& params,
                                                 const InitOptions& options = {});
 
+// Wrong parameters as init() would tell them: where one is required and missing, with the values
+// that it could have now.
+[[nodiscard]] InitError wrong_parameters(std::vector<param::Problem> problems);
+
 }  // namespace microvmi

@@ -93,4 +93,7 @@ using ConnectorInfo = Backend<Connector>;
 // Every guest that could be opened now, a row for each way, preferred first. It opens none.
 [[nodiscard]] std::vector<Found> scan(const ScanOptions& options = {});
 
+// What the parameter of this key, alias or option name could be now, as every driver knows it.
+[[nodiscard]] std::vector<Suggestion> candidates(std::string_view key);
+
 }  // namespace microvmi

@@ -72,6 +72,21 @@ std::string text_of(const toml::node& node) {
   return {};
 }
 
+// toml++ hands tables over by name; people read them by line.
+template <class T>
+struct AtLine {
+  std::uint32_t line;
+  T what;
+};
+
+template <class T>
+std::vector<T> by_line(std::vector<AtLine<T>> all) {
+  std::ranges::stable_sort(all, {}, &AtLine<T>::line);
+  std::vector<T> out;
+  for (AtLine<T>& one : all) out.push_back(std::move(one.what));
+  return out;
+}
+
 class Walk {
  public:
   explicit Walk(const std::string& name) : name_(name), table_(param::table<DriverInitParams>()) {}
@@ -88,8 +103,8 @@ class Walk {
     }
   }
 
-  std::vector<param::Setting> settings;
-  std::vector<param::Problem> problems;
+  std::vector<AtLine<param::Setting>> settings;
+  std::vector<AtLine<param::Problem>> problems;
 
  private:
   void add_all(const std::string& key, const toml::array& list) {
@@ -102,7 +117,8 @@ class Walk {
     const param::Kind kind = row ? row->kind : param::Kind::text;
     // A key that nobody knows is left for read(), which names the nearest one.
     if (node.is_value() && (takes(kind, node) || (!row && !is_connector_args(key)))) {
-      settings.push_back({.key = key, .value = text_of(node), .origin = origin_of(node)});
+      settings.push_back({node.source().begin.line,
+                          {.key = key, .value = text_of(node), .origin = origin_of(node)}});
       return;
     }
     const std::string expected = expected_by(kind);
@@ -111,11 +127,12 @@ class Walk {
 
   void report(const std::string& key, const toml::node& node, std::string message,
               std::string expected) {
-    problems.push_back({.key = key,
-                        .message = std::move(message),
-                        .value = text_of(node),
-                        .origin = origin_of(node),
-                        .expected = std::move(expected)});
+    problems.push_back({node.source().begin.line,
+                        {.key = key,
+                         .message = std::move(message),
+                         .value = text_of(node),
+                         .origin = origin_of(node),
+                         .expected = std::move(expected)}});
   }
 
   [[nodiscard]] param::Origin origin_of(const toml::node& node) const {
@@ -153,8 +170,8 @@ Expected<DriverParams> DriverParams::from_toml(std::string_view text, const std:
     const toml::table root = toml::parse(text, name);
     Walk walk(name);
     walk.enter(root, "");
-    DriverParams out(std::move(walk.settings));
-    out.problems_ = std::move(walk.problems);
+    DriverParams out(by_line(std::move(walk.settings)));
+    out.problems_ = by_line(std::move(walk.problems));
     return out;
   } catch (const toml::parse_error& error) {
     return std::unexpected(syntax_error(error, name));

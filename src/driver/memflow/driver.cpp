@@ -29,11 +29,21 @@ std::vector<Found> scan(const ScanOptions& options) {
   return all;
 }
 
+std::vector<Suggestion> ask(Connector connector, std::string_view key) {
+  const ConnectorInfo& info = connectors()[static_cast<std::size_t>(connector)];
+  return info.candidates ? info.candidates(key) : std::vector<Suggestion>{};
+}
+
+// A connector answers for its own keys, and all of them for the common ones.
 std::vector<Suggestion> candidates(std::string_view key) {
+  constexpr std::string_view kSection = "memflow.";
   for (const ConnectorInfo& connector : connectors()) {
-    if (!connector.candidates) continue;
-    if (auto found = connector.candidates(key); !found.empty()) return found;
+    const std::string_view name = kConnectorNames[static_cast<std::size_t>(connector.type)];
+    if (key.starts_with(kSection) && !key.substr(kSection.size()).starts_with(name)) continue;
+    if (auto found = ask(connector.type, key); !found.empty()) return found;
   }
+  // Where kvm cannot look for guests itself, those of QEMU are the ones there may be.
+  if (key == "memflow.kvm.pid") return ask(Connector::qemu_procfs, "memflow.qemu-procfs.pid");
   return {};
 }
 

@@ -20,7 +20,11 @@ Selection select(std::span<const ConnectorInfo> registry, const DriverInitParams
   Selection out;
   for (const ConnectorInfo& info : registry) {
     if (wanted && *wanted != info.type) continue;
-    auto readiness = info.probe ? info.probe(params) : fail(Errc::not_supported, info.absent);
+    // A device is another machine's: it is never touched unasked.
+    auto readiness = !wanted && info.type == Connector::pcileech
+                         ? fail(Errc::not_applicable, "none of its own parameters is given")
+                     : info.probe ? info.probe(params)
+                                  : fail(Errc::not_supported, info.absent);
     if (readiness)
       out.usable.push_back({&info, *std::move(readiness)});
     else
