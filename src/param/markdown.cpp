@@ -32,7 +32,7 @@ std::string markdown(std::span<const Description> rows) {
   const std::string* group = nullptr;
   for (const Description& row : rows) {
     if (!group || *group != row.group)
-      out += (group ? "\n### " : "### ") + row.group +
+      out += (group ? "\n## " : "## ") + row.group +
              "\n\n| key | option | type | presence | meaning |\n|---|---|---|---|---|\n";
     group = &row.group;
     out += "| `" + row.name + "` | `" + row.option + "` | " + row.type + " | " + presence_of(row) +
