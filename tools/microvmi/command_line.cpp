@@ -36,7 +36,7 @@ std::string nearest(const std::string& wanted, const std::vector<std::string>& k
       known, {}, [&](const std::string& one) { return distance(wanted, one); });
   if (best == known.end()) return {};
   const std::size_t d = distance(wanted, *best);
-  return d <= 3 && d * 3 <= best->size() ? *best : std::string();
+  return d <= 3 && d * 2 <= best->size() ? *best : std::string();
 }
 
 std::vector<std::string> long_options(const CLI::App& app) {
@@ -109,6 +109,14 @@ void CommandLine::add_drivers(CLI::App& app) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
+const CLI::Option* CommandLine::find_option(const std::string& name) const {
+  if (!name.starts_with("--")) return nullptr;
+  const CLI::Option* found = app_.get_option_no_throw(name);
+  for (const Entry& entry : commands_)
+    if (!found) found = entry.app->get_option_no_throw(name);
+  return found;
+}
+
 // The options of drivers may be spelled with any joint, and "--option=" gives an empty value.
 std::vector<std::string> CommandLine::normalised(std::vector<std::string> words) const {
   std::vector<std::string> out;
@@ -116,7 +124,7 @@ std::vector<std::string> CommandLine::normalised(std::vector<std::string> words)
     if (*word == "--") return out.insert(out.end(), word, words.end()), out;
     const std::size_t equals = word->find('=');
     const std::string name = with_dashes(word->substr(0, equals));
-    const CLI::Option* option = name.starts_with("--") ? app_.get_option_no_throw(name) : nullptr;
+    const CLI::Option* option = find_option(name);
     if (option) word->replace(0, std::min(equals, word->size()), name);
     if (option && equals + 1 == word->size() && option->get_items_expected_max() != 0) {
       out.push_back(name);
@@ -137,11 +145,19 @@ Outcome CommandLine::parse(std::vector<std::string> words) {
     return std::unexpected(Failure{kOk, std::string(version.what()) + '\n'});
   } catch (const CLI::CallForHelp&) {
     return std::unexpected(Failure{kOk, help()});
+  } catch (const CLI::RequiredError&) {
+    name_unknown(app_.remaining());
+    if (unknown_.empty()) unknown_.emplace_back("a command is required, such as info");
+  } catch (const CLI::ArgumentMismatch& error) {
+    const std::string_view text = error.what();
+    unknown_.push_back(std::string(text.substr(0, text.find(':'))) + " needs a value");
   } catch (const CLI::ParseError& error) {
-    if (app_.get_subcommands().empty()) name_unknown(app_.remaining());
-    std::string text;
-    for (const std::string& one : unknown_) text += one + '\n';
-    return misused(text + error.what());
+    unknown_.emplace_back(error.what());
+  }
+  if (!unknown_.empty()) {
+    std::string all;
+    for (const std::string& one : unknown_) all += (all.empty() ? "" : "\n") + one;
+    return misused(std::move(all));
   }
   for (std::size_t i = 0; i < commands_.size(); ++i)
     if (commands_[i].app->parsed()) chosen_ = i;

@@ -41,6 +41,7 @@ class CommandLine {
   [[nodiscard]] std::vector<std::string> normalised(std::vector<std::string> words) const;
   [[nodiscard]] std::string usage(const CLI::App& app) const;
   [[nodiscard]] std::string help() const;
+  [[nodiscard]] const CLI::Option* find_option(const std::string& name) const;
   void name_unknown(const std::vector<std::string>& words);
 
   CLI::App app_;

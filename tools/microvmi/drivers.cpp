@@ -47,6 +47,16 @@ bool has_section(DriverType driver, const DriverInitParams& params) {
   return false;
 }
 
+Answer answer_for(const ConnectorInfo& connector, const Request& request) {
+  const auto& memflow = request.params.memflow;
+  const auto selected = memflow ? memflow->selected() : std::nullopt;
+  if (request.driver && request.driver != DriverType::memflow)
+    return {false, std::string("driver ") + microvmi::name_of(*request.driver) + " is asked for"};
+  if (selected && *selected != connector.type)
+    return {false, std::string("connector ") + name_of(*selected) + " is asked for"};
+  return ask(connector, request.params, request.params != DriverInitParams{});
+}
+
 // The rule of init(): where any driver's own parameters are given, the others are not tried.
 Answer answer_for(const DriverInfo& driver, const Request& request) {
   const DriverInitParams& params = request.params;
@@ -58,17 +68,12 @@ Answer answer_for(const DriverInfo& driver, const Request& request) {
   });
   if (driver.probe && others && !has_section(driver.type, params) && !request.driver)
     return {false, "parameters of other drivers are given"};
-  return ask(driver, params, any_given);
-}
-
-Answer answer_for(const ConnectorInfo& connector, const Request& request) {
-  const auto& memflow = request.params.memflow;
-  const auto selected = memflow ? memflow->selected() : std::nullopt;
-  if (request.driver && request.driver != DriverType::memflow)
-    return {false, std::string("driver ") + microvmi::name_of(*request.driver) + " is asked for"};
-  if (selected && *selected != connector.type)
-    return {false, std::string("connector ") + name_of(*selected) + " is asked for"};
-  return ask(connector, request.params, request.params != DriverInitParams{});
+  const Answer answer = ask(driver, params, any_given);
+  if (answer.available || any_given || driver.type != DriverType::memflow) return answer;
+  for (const ConnectorInfo& connector : connectors())
+    if (Answer through = answer_for(connector, request); through.available)
+      return {true, std::string(name_of(connector.type)) + ' ' + through.reason};
+  return answer;
 }
 
 Json row(const std::string& name, const char* summary, const Answer& answer,
@@ -98,8 +103,7 @@ Json to_json(const std::vector<DriverInfo>& wanted, const Request& request) {
 
 std::string line(const std::string& indent, const std::string& name, const char* summary,
                  const Answer& answer) {
-  std::string reason = answer.reason;
-  std::ranges::replace(reason, '\n', ' ');
+  const std::string reason = answer.reason.substr(0, answer.reason.find('\n'));
   return fmt::format("{}{}{:<{}}{} {}{:<4}{} {}{}\n", indent, style().bold, name,
                      14 - static_cast<int>(indent.size()), style().plain,
                      answer.available ? style().good : style().bad, answer.available ? "yes" : "no",

@@ -64,7 +64,8 @@ std::string map_text(const MemoryMap& map) {
     out += fmt::format("  {:#014x} - {:#014x}  {}  {}\n", to_integer(region.gpa),
                        to_integer(region.end()), name_of(region.kind), human_size(region.size));
   }
-  return line("memory", fmt::format("{} in {} regions{}", human_size(total), map.regions.size(),
+  return line("memory", fmt::format("{} in {} region{}{}", human_size(total), map.regions.size(),
+                                    map.regions.size() == 1 ? "" : "s",
                                     map.exact ? "" : "; only an upper bound is known")) +
          out + line("end of memory", hex(to_integer(map.end_of_memory())));
 }
