@@ -30,8 +30,10 @@ quietly() {
 compile() {
   local preset=$1
   shift
-  cd "$MICROVMI_ROOT"
-  quietly "configure-$preset" "configuring build/$preset" cmake --preset "$preset" || return
+  cd "$MICROVMI_ROOT" || return
+  # Without the list of an earlier build, so that a driver which came since is built.
+  quietly "configure-$preset" "configuring build/$preset" \
+    cmake --preset "$preset" -UMICROVMI_DRIVERS -UMICROVMI_CONNECTORS || return
   quietly "build-$preset" "building build/$preset" \
     cmake --build --preset "$preset" ${1:+--target "$@"}
 }

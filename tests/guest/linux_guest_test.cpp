@@ -50,6 +50,9 @@ struct Case {
   const char* stamp_mib;
 };
 
+// For the name of the test; GoogleTest would print the bytes.
+void PrintTo(const Case& one, std::ostream* out) { *out << one.name; }
+
 class LinuxGuestTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
