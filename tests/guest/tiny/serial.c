@@ -11,7 +11,7 @@ static void put_char(char c) {
   out8(kData, (uint8_t)c);
 }
 
-void put_text(const char *text) {
+void put_text(const char* text) {
   while (*text) put_char(*text++);
 }
 
@@ -22,7 +22,7 @@ void put_hex(uint64_t value) {
   for (; shift >= 0; shift -= 4) put_char("0123456789abcdef"[(value >> shift) & 15]);
 }
 
-void put_line(const char *name, int count, ...) {
+void put_line(const char* name, int count, ...) {
   va_list numbers;
   va_start(numbers, count);
   put_text(name);
@@ -31,7 +31,7 @@ void put_line(const char *name, int count, ...) {
   va_end(numbers);
 }
 
-int take_line(char *line, int room) {
+int take_line(char* line, int room) {
   int size = 0;
   while (1) {
     while (!(in8(kStatus) & kReadable)) continue;
@@ -49,8 +49,8 @@ static int digit_of(char c) {
   return 16;
 }
 
-uint64_t number_in(const char **text) {
-  const char *at = *text;
+uint64_t number_in(const char** text) {
+  const char* at = *text;
   while (*at == ' ') ++at;
   int base = 10;
   if (at[0] == '0' && at[1] == 'x') {

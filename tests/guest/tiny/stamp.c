@@ -5,7 +5,7 @@
 enum { kPage = 4096, kWindow = 2 << 20 };
 
 /* One 2 MiB page at the start of the second 512 GiB, moved to wherever there is work. */
-static uint64_t *const window = (uint64_t *)(512ULL << 30);
+static uint64_t* const window = (uint64_t*)(512ULL << 30);
 static uint64_t window_pdpt[512] __attribute__((aligned(4096)));
 static uint64_t window_pd[512] __attribute__((aligned(4096)));
 
@@ -18,7 +18,7 @@ void set_stamping(uint64_t new_seed, uint64_t new_stride) {
   window_pdpt[0] = (uint64_t)window_pd | 3;
 }
 
-static volatile uint64_t *word_at(uint64_t gpa) {
+static volatile uint64_t* word_at(uint64_t gpa) {
   const uint64_t wanted = (gpa & ~(uint64_t)(kWindow - 1)) | 0x83;
   /* The processor itself sets the accessed and dirty bits, 5 and 6. */
   if ((window_pd[0] & ~0x60ULL) != wanted) {
@@ -43,13 +43,13 @@ static int is_own(uint64_t gpa) {
 }
 
 static uint64_t sum_page(uint64_t gpa, uint64_t so_far) {
-  volatile const uint64_t *words = word_at(gpa);
+  volatile const uint64_t* words = word_at(gpa);
   for (int i = 0; i < kPage / 8; ++i) so_far = add_to_sum(so_far, words[i]);
   return so_far;
 }
 
 static void stamp_page(uint64_t gpa) {
-  volatile uint64_t *words = word_at(gpa);
+  volatile uint64_t* words = word_at(gpa);
   for (uint64_t i = 0; i < kPage / 8; ++i) words[i] = word_for(gpa + 8 * i);
 }
 

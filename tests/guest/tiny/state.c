@@ -3,7 +3,7 @@
 #include "tiny.h"
 
 /* In the order in which spin() loads them. */
-static const char *const kSpinNames[] = {"rbx", "rcx", "rsi", "rdi", "rbp", "rsp", "r8",
+static const char* const kSpinNames[] = {"rbx", "rcx", "rsi", "rdi", "rbp", "rsp", "r8",
                                          "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
 enum { kSpinCount = 14, kRsp = 5 };
 uint64_t spin_values[kSpinCount];
@@ -25,7 +25,7 @@ static const uint64_t kHigh = 0xFFFF900000000000ULL;
 static const uint64_t kNoExecute = 1ULL << 63;
 
 struct msr {
-  const char *name;
+  const char* name;
   uint32_t number;
   uint64_t value;
 };
@@ -102,16 +102,16 @@ void set_state(void) {
   __asm__ volatile("mov %0, %%dr3" : : "r"(0xD3D3000ULL));
 }
 
-static void put_reg(const char *name, uint64_t value) {
+static void put_reg(const char* name, uint64_t value) {
   put_text("reg ");
   put_line(name, 1, value);
 }
 
-#define PUT(name)                                            \
-  do {                                                       \
-    uint64_t value;                                          \
+#define PUT(name)                                          \
+  do {                                                     \
+    uint64_t value;                                        \
     __asm__ volatile("mov %%" #name ", %0" : "=r"(value)); \
-    put_reg(#name, value);                                   \
+    put_reg(#name, value);                                 \
   } while (0)
 
 static void print_tables(void) {

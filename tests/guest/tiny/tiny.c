@@ -20,7 +20,7 @@ static struct entry ranges[kMaxRanges];
 static int range_count;
 static char cmdline[256];
 
-static const char *after(const char *text, const char *word) {
+static const char* after(const char* text, const char* word) {
   for (; *text; ++text) {
     const char *a = text, *b = word;
     while (*b && *a == *b) ++a, ++b;
@@ -29,37 +29,37 @@ static const char *after(const char *text, const char *word) {
   return 0;
 }
 
-static uint64_t option(const char *name, uint64_t otherwise) {
-  const char *value = after(cmdline, name);
+static uint64_t option(const char* name, uint64_t otherwise) {
+  const char* value = after(cmdline, name);
   return value ? number_in(&value) : otherwise;
 }
 
-static void copy_info(const struct info *info) {
+static void copy_info(const struct info* info) {
   if (info->flags & kHasCmdline) {
-    const char *from = (const char *)(uint64_t)info->cmdline;
+    const char* from = (const char*)(uint64_t)info->cmdline;
     for (unsigned i = 0; i < sizeof(cmdline) - 1 && from[i]; ++i) cmdline[i] = from[i];
   }
   if (!(info->flags & kHasMap)) return;
   uint64_t at = info->mmap_addr;
   const uint64_t end = at + info->mmap_length;
   while (at < end && range_count < kMaxRanges) {
-    const struct entry *one = (const struct entry *)at;
+    const struct entry* one = (const struct entry*)at;
     if (one->length != 0) ranges[range_count++] = *one;
     at += one->size + sizeof(one->size);
   }
 }
 
 static void write_text(void) {
-  const char *text = "The tiny guest of microvmi wrote this. ";
-  const char *at = text;
+  const char* text = "The tiny guest of microvmi wrote this. ";
+  const char* at = text;
   for (int i = 0; i < 4096; ++i) {
     text_page[i] = *at++;
     if (!*at) at = text;
   }
 }
 
-static void obey(const char *line) {
-  const char *at;
+static void obey(const char* line) {
+  const char* at;
   if ((at = after(line, "stamp "))) {
     const uint64_t gpa = number_in(&at);
     stamp(gpa, number_in(&at));
@@ -77,7 +77,7 @@ void tiny_fault(uint64_t vector, uint64_t first, uint64_t second, uint64_t cr2) 
   put_line("fault", 4, vector, first, second, cr2);
 }
 
-void tiny_main(uint32_t magic, const struct info *info) {
+void tiny_main(uint32_t magic, const struct info* info) {
   put_line("tiny", 1, 1ULL);
   if (magic != kBootMagic) {
     put_line("no multiboot", 1, (uint64_t)magic);

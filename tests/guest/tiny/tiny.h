@@ -13,11 +13,11 @@ extern const char fault_stubs[], spin_start[], spin_end[], image_start[], image_
 extern void spin(void);
 
 /* serial.c */
-void put_text(const char *text);
-void put_hex(uint64_t value);                      /* " 0x1f" */
-void put_line(const char *name, int count, ...);   /* name and so many numbers */
-int take_line(char *line, int room);               /* length, without its end */
-uint64_t number_in(const char **text);             /* 0x hex or decimal; moves on */
+void put_text(const char* text);
+void put_hex(uint64_t value);                    /* " 0x1f" */
+void put_line(const char* name, int count, ...); /* name and so many numbers */
+int take_line(char* line, int room);             /* length, without its end */
+uint64_t number_in(const char** text);           /* 0x hex or decimal; moves on */
 
 /* stamp.c */
 void set_stamping(uint64_t seed, uint64_t stride);
