@@ -109,6 +109,8 @@ bool is_child_of_another(const Candidate& one, std::span<const Candidate> all) {
 }  // namespace
 
 std::string why_not_qemu(const Evidence& evidence, const CommandLine& line) {
+  // What libvirt starts to ask a QEMU for its abilities.
+  if (line.machine.get("type") == "none") return "has machine \"none\", which runs no guest";
   if (!evidence.program)
     return is_qemu_name(file_name(line.program)) ? "" : "does not go by the name of QEMU";
   const bool named = is_qemu_name(file_name(*evidence.program));

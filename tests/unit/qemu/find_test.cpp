@@ -66,6 +66,11 @@ TEST(WhyNotQemuTest, AnUnknownMachineDoesNotHideAQemu) {
             "");
 }
 
+TEST(WhyNotQemuTest, AQemuThatIsOnlyAskedForItsAbilitiesHasNoGuest) {
+  const Words argv{"qemu-system-x86_64", "-S", "-machine", "none,accel=kvm:tcg", "-qmp", "stdio"};
+  EXPECT_THAT(why_not("/usr/bin/qemu-system-x86_64", argv, &kGuestMemory), HasSubstr("no guest"));
+}
+
 QemuProcess process(std::uint32_t pid, std::string name, bool readable = true) {
   QemuProcess out{.pid = pid};
   out.line.name = std::move(name);
