@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rules of the tree: includes point down, the system is met in native.cpp alone, file heads."""
+"""The rules of the tree: includes point down, the system is met in native.cpp alone, file heads.
+
+And: no source that no CMakeLists.txt names, nothing left to do, no binaries."""
 import pathlib
 import re
+import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -18,6 +21,8 @@ LAYERS = [  # a file belongs to the first prefix that fits; it may include lower
     ("src/connector/", 4), ("src/driver/", 4), ("src/capi/", 5), ("tools/", 5),
 ]
 SYSTEM = re.compile(r"(sys/|linux/|unistd|fcntl|dlfcn|libkvmi|xen|leechcore)")
+UNFINISHED = re.compile(rb"\b(TODO|FIXME|XXX)\b")
+LARGEST = 200_000  # bytes of one file
 USES_CONNECTORS = {"driver/memflow", "driver/qemu"}
 
 
@@ -50,17 +55,54 @@ def include_problems(file):
 
 
 def head_problems(file):
-    lines = file.read_text().splitlines()
+    lines = file.read_text().splitlines() + ["", ""]
     where = file.relative_to(ROOT)
     if "SPDX-License-Identifier: Apache-2.0" not in lines[0]:
         yield f"{where} has no licence line"
     if not re.match(r'(//|/\*|#|""")\s*\S', lines[1]):
         yield f"{where} does not say what it is for"
-    if len(lines) >= 300:
-        yield f"{where} has {len(lines)} lines"
+    if len(lines) - 2 >= 300:
+        yield f"{where} has {len(lines) - 2} lines"
+
+
+def tracked():
+    """Every file of the tree; where this is no clone, those that are not built."""
+    listed = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout.decode()
+    names = [ROOT / name for name in listed.split("\0") if name]
+    return sorted(file for file in names or ROOT.rglob("*")
+                  if file.is_file() and "build" not in file.relative_to(ROOT).parts)
+
+
+def text_problems(file):
+    where = file.relative_to(ROOT)
+    content = file.read_bytes()
+    if len(content) > LARGEST or b"\0" in content:
+        yield f"{where} is no text or has {len(content)} bytes; images are made by code"
+        return
+    if UNFINISHED.search(content) and where.suffix not in (".py", ".md"):
+        yield f"{where} has something left to do"
+    head = b"\n".join(content.split(b"\n")[:2])
+    if b"SPDX-License-Identifier" not in head and where.suffix != ".json" \
+            and where.name != "LICENSE":
+        yield f"{where} has no licence line"
+
+
+def orphan_problems():
+    """A source that is not built is not tested either."""
+    for folder in ("src", "tools", "tests", "bench", "examples"):
+        for file in sorted((ROOT / folder).rglob("*.cpp")):
+            lists = [parent / "CMakeLists.txt" for parent in file.parents if parent != ROOT.parent]
+            named = (each.read_text() for each in lists if each.is_file())
+            if not any(re.search(rf"\b{re.escape(file.stem)}\b", text) for text in named):
+                yield f"{file.relative_to(ROOT)} is in no CMakeLists.txt"
 
 
 def problems():
+    yield from orphan_problems()
+    for file in tracked():
+        yield from text_problems(file)
     for folder in ("include", "src", "tools"):
         for file in sorted((ROOT / folder).rglob("*.[ch]pp")):
             yield from include_problems(file)
