@@ -71,6 +71,7 @@ void install_copy_guard() {
 }
 
 std::size_t guarded_copy(void* to, const void* from, std::size_t size) {
+  if (size == 0) return 0;
   Guard guard;
   guard.first = reinterpret_cast<std::uintptr_t>(from);
   guard.size = size;
