@@ -2,6 +2,8 @@
 // The SIGBUS handler behind guarded_copy.
 #include "host/linux/guarded_copy.hpp"
 
+#include <ucontext.h>
+
 #include <atomic>
 #include <csetjmp>
 #include <csignal>
@@ -53,6 +55,8 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
       fault - (guard->first & ~(kPageSize - 1)) < guard->size + (guard->first & (kPageSize - 1));
   if (!ours) return chain(signal, info, context);
   guard->fault = fault;
+  // sigsetjmp saved no mask, which would be a system call for each copy: here is the one that was.
+  ::pthread_sigmask(SIG_SETMASK, &static_cast<const ucontext_t*>(context)->uc_sigmask, nullptr);
   siglongjmp(guard->back, 1);
 }
 
@@ -63,8 +67,7 @@ void install_copy_guard() {
   std::call_once(once, [] {
     struct sigaction action{};
     action.sa_sigaction = on_sigbus;
-    // NODEFER: the jump out leaves SIGBUS unblocked, so the mask need not be saved for each copy.
-    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGBUS, &action, &g_previous);
   });
