@@ -4,27 +4,19 @@
 
 #include <ucontext.h>
 
-#include <atomic>
 #include <csetjmp>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <mutex>
 
+#include "host/linux/copy_guard.hpp"
 #include "microvmi/address.hpp"
 
 namespace microvmi::host {
+
+thread_local constinit CopyGuard* volatile t_copy_guard = nullptr;
+
 namespace {
-
-struct Guard {
-  sigjmp_buf back;
-  std::uintptr_t first;
-  std::uintptr_t size;
-  volatile std::uintptr_t fault;
-};
-
-// initial-exec: a handler must not be the first to touch this, as that could allocate.
-[[gnu::tls_model("initial-exec")]] thread_local constinit Guard* volatile t_guard = nullptr;
 
 struct sigaction g_previous{};
 
@@ -47,7 +39,7 @@ void chain(int signal, siginfo_t* info, void* context) {
 }
 
 void on_sigbus(int signal, siginfo_t* info, void* context) {
-  Guard* guard = t_guard;
+  CopyGuard* guard = t_copy_guard;
   const auto fault = reinterpret_cast<std::uintptr_t>(info->si_addr);
   // si_addr may be rounded down to its page, so that it lies before the first byte.
   const bool ours =
@@ -75,21 +67,17 @@ void install_copy_guard() {
 
 std::size_t guarded_copy(void* to, const void* from, std::size_t size) {
   if (size == 0) return 0;
-  Guard guard;
-  guard.first = reinterpret_cast<std::uintptr_t>(from);
-  guard.size = size;
-  Guard* const outer = t_guard;
+  CopyGuard guard;
+  guard.index = size;
+  CopyGuard* const before = CopyGuard::enter(guard);
   if (sigsetjmp(guard.back, 0) != 0) {
     // memcpy goes in any order: what lies before the page that failed is copied again.
     const std::uintptr_t page = guard.fault & ~(kPageSize - 1);
-    guard.size = page > guard.first ? page - guard.first : 0;
+    guard.index = page > guard.first ? page - guard.first : 0;
   }
-  t_guard = &guard;
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // the copy stays between the two stores
-  std::memcpy(to, from, guard.size);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  t_guard = outer;
-  return guard.size;
+  if (guard.index != 0) guard.copy(to, from, guard.index);
+  CopyGuard::leave(before);
+  return guard.index;
 }
 
 }  // namespace microvmi::host
