@@ -23,6 +23,9 @@ constexpr auto kRetry = 2ms;
 constexpr std::size_t kChunk = 64 * 1024;
 constexpr int kChunks = 16;
 
+// A process that is gone leaves a socket behind, or no way to it: neither says what happened.
+Error gone() { return {Errc::disconnected, "the process is gone"}; }
+
 }  // namespace
 
 QmpLink::QmpLink(Monitor monitor, Care care)
@@ -56,7 +59,8 @@ Expected<void> QmpLink::connect() {
     stage_ = Stage::connecting;
     return talk();
   }
-  if (socket.error().code != Errc::busy) return std::unexpected(std::move(socket.error()));
+  if (socket.error().code != Errc::busy)
+    return std::unexpected(is_gone() ? gone() : std::move(socket.error()));
   retry_ = Clock::now() + kRetry;
   return {};
 }
@@ -103,10 +107,15 @@ Expected<void> QmpLink::check_greeting() const {
   return std::unexpected(no_greeting());
 }
 
-Error QmpLink::no_greeting() const {
+bool QmpLink::is_gone() const {
   const auto process = host::stat_of(monitor_.pid);
-  if (!process || process->state == 'Z') return {Errc::disconnected, "the process is gone"};
-  if (process->state == 'T' || process->state == 't')
+  return !process || process->state == 'Z';
+}
+
+Error QmpLink::no_greeting() const {
+  if (is_gone()) return gone();
+  const auto process = host::stat_of(monitor_.pid);
+  if (process && (process->state == 'T' || process->state == 't'))
     return {Errc::busy, "no greeting, as the process is stopped", {}, "let it go on with SIGCONT"};
   const auto holder = care_ == Care::look_for_holder && socket_
                           ? holder_of(socket_->get(), monitor_)

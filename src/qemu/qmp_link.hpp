@@ -48,6 +48,7 @@ class QmpLink {
   Expected<void> take_input();
   Expected<void> write_output();
   [[nodiscard]] Expected<void> check_greeting() const;
+  [[nodiscard]] bool is_gone() const;
   [[nodiscard]] Error no_greeting() const;
 
   Monitor monitor_;

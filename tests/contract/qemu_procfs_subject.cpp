@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tiny guest in a live QEMU, with RAM on both sides of 4 GiB and every page stamped.
-#include <algorithm>
-#include <regex>
-#include <sstream>
-
 #include "contract/subjects.hpp"
 #include "support/tiny_guest.hpp"
 
@@ -12,24 +8,6 @@ namespace {
 
 using test::RamBackend;
 using test::TinyGuest;
-
-// The rows of "info mtree -f" that are RAM, in the view that the processors have.
-std::vector<MemoryRegion> ram_of(const std::string& mtree) {
-  std::vector<MemoryRegion> regions;
-  const std::regex row("^  ([0-9a-f]{16})-([0-9a-f]{16}) \\(prio -?[0-9]+, ram\\):");
-  std::istringstream lines(mtree.substr(std::min(mtree.find("root: system\n"), mtree.size())));
-  for (std::string line; std::getline(lines, line) && !line.starts_with("FlatView");) {
-    std::smatch found;
-    if (!std::regex_search(line, found, row)) continue;
-    const std::uint64_t first = std::stoull(found[1], nullptr, 16);
-    const std::uint64_t size = std::stoull(found[2], nullptr, 16) - first + 1;
-    if (!regions.empty() && regions.back().end() == Gpa{first})
-      regions.back().size += size;
-    else
-      regions.push_back({.gpa = Gpa{first}, .size = size});
-  }
-  return regions;
-}
 
 class QemuSubject final : public Subject {
  public:
@@ -42,9 +20,7 @@ class QemuSubject final : public Subject {
                                      .args = QemuProcfsParams{.pid = *Pid::of(pid())}}});
   }
 
-  std::vector<MemoryRegion> ram() override {
-    return ram_of(guest_->qemu().truth().human("info mtree -f").value_or(""));
-  }
+  std::vector<MemoryRegion> ram() override { return guest_->qemu().ram(); }
 
   std::vector<MemoryRegion> still() override {
     std::vector<MemoryRegion> regions;
@@ -105,8 +81,8 @@ std::string why_not() {
 
 template <RamBackend backend>
 Outcome<std::unique_ptr<Subject>> make() {
-  auto guest = TinyGuest::boot({.machine = "pc,max-ram-below-4g=64M",
-                                .memory = "128M",
+  auto guest = TinyGuest::boot({.machine = "pc,max-ram-below-4g=32M",
+                                .memory = "64M",
                                 .backend = backend,
                                 .name = "contract"},
                                {.stride = 1});

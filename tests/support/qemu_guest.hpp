@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "microvmi/memory.hpp"
 #include "support/qmp_truth.hpp"
 #include "support/temp_folder.hpp"
 
@@ -102,6 +103,8 @@ class QemuGuest {
   [[nodiscard]] Outcome<bool> running();
   // Guest memory as QEMU itself sees it, through pmemsave.
   [[nodiscard]] Outcome<std::vector<std::byte>> memory(std::uint64_t gpa, std::uint64_t size);
+  // What "info mtree -f" calls RAM, in the view that the processors have; neighbours are joined.
+  [[nodiscard]] std::vector<MemoryRegion> ram();
   // Needs -m SIZE,slots=N,maxmem=M.
   [[nodiscard]] Outcome<void> plug_dimm(const std::string& id, std::uint64_t size);
 

@@ -2,6 +2,8 @@
 // What a QemuGuest asks its own monitor for.
 #include <algorithm>
 #include <fstream>
+#include <regex>
+#include <sstream>
 #include <utility>
 
 #include "support/qemu_guest.hpp"
@@ -38,6 +40,25 @@ Outcome<std::vector<std::byte>> QemuGuest::memory(std::uint64_t gpa, std::uint64
   std::filesystem::remove(file);
   if (got != size) return std::unexpected("pmemsave wrote " + std::to_string(got) + " bytes");
   return bytes;
+}
+
+std::vector<MemoryRegion> QemuGuest::ram() {
+  const std::string mtree = truth_.human("info mtree -f").value_or("");
+  std::vector<MemoryRegion> regions;
+  const std::regex row("^  ([0-9a-f]{16})-([0-9a-f]{16}) \\(prio -?[0-9]+, ram\\):");
+  std::istringstream lines(mtree.substr(std::min(mtree.find("root: system"), mtree.size())));
+  for (std::string line; std::getline(lines, line) && !line.starts_with("FlatView");) {
+    std::smatch found;
+    if (!std::regex_search(line, found, row)) continue;
+    if (line.find("bios") != std::string::npos) continue;  // firmware that may be written to
+    const std::uint64_t first = std::stoull(found[1], nullptr, 16);
+    const std::uint64_t size = std::stoull(found[2], nullptr, 16) - first + 1;
+    if (!regions.empty() && regions.back().end() == Gpa{first})
+      regions.back().size += size;
+    else
+      regions.push_back({.gpa = Gpa{first}, .size = size});
+  }
+  return regions;
 }
 
 Outcome<void> QemuGuest::plug_dimm(const std::string& id, std::uint64_t size) {

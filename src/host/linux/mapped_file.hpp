@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <span>
 
-#include "host/linux/descriptor.hpp"
 #include "microvmi/error.hpp"
 
 namespace microvmi::host {
@@ -27,17 +26,12 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
 
-  // How many bytes from the start of `into` were copied; fewer where the file ends or was cut. The
-  // zeros that the kernel shows between a new end and the end of its page are not counted.
+  // How many bytes from the start of `into` were copied; fewer where the file ends or was cut.
   [[nodiscard]] std::size_t copy(std::size_t offset, std::span<std::byte> into) const;
 
  private:
-  MappedFile(std::span<const std::byte> bytes, Descriptor file)
-      : bytes_(bytes), file_(std::move(file)) {}
-  [[nodiscard]] std::size_t still_there(std::size_t offset, std::size_t size) const;
-
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
   std::span<const std::byte> bytes_;
-  Descriptor file_;  // of a regular file; a block device keeps its size
 };
 
 }  // namespace microvmi::host

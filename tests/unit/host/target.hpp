@@ -38,15 +38,12 @@ class Target {
   void protect_none(std::uint64_t address, std::uint64_t size) const;
   // Another mapping of its own, the pattern in it; tells where.
   [[nodiscard]] std::uint64_t map_more(Backing backing, std::uint64_t size) const;
-  void run_threads(int count) const;  // one after the other
-  // Its first thread ends, and another one serves.
-  void leave_to_another_thread() const;
 
   // Kills it and waits for its end.
   void kill();
 
  private:
-  enum class Verb : std::uint8_t { word, unmap, protect, map, threads, leave };
+  enum class Verb : std::uint8_t { word, unmap, protect, map };
   struct Command {
     Verb verb;
     Backing backing;
@@ -55,8 +52,7 @@ class Target {
   };
 
   [[noreturn]] static void serve(int socket, const std::function<std::uint64_t()>& setup);
-  [[noreturn]] static void answer_questions(int socket, std::uint64_t answer);
-  static std::uint64_t obey(const Command& command, int socket);
+  static std::uint64_t obey(const Command& command);
   [[nodiscard]] std::uint64_t ask(const Command& command) const;
 
   pid_t pid_ = -1;
