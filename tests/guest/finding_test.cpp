@@ -96,8 +96,14 @@ TEST(FindingTest, ANameBesideAPidMustBeThatGuests) {
 TEST(FindingTest, ARenamedProgram) {
   MICROVMI_NEEDS_QEMU();
   const TempFolder folder;
-  const auto program = folder.path() / "my hypervisor";
-  std::filesystem::copy_file(*find_program(kQemu), program);
+  const auto program = folder.path() / "bin" / "my hypervisor";
+  std::filesystem::create_directory(program.parent_path());
+  const auto original = std::filesystem::canonical(*find_program(kQemu));
+  std::filesystem::copy_file(original, program);
+  // It looks for its modules and firmware beside the folder that it is in.
+  for (const char* beside : {"lib", "share"})
+    std::filesystem::create_symlink(original.parent_path().parent_path() / beside,
+                                    folder.path() / beside);
   const auto guest = QemuGuest::start(
       {.memory = "64M", .name = "mvmi-renamed", .started = false, .program = program});
   ASSERT_TRUE(guest) << guest.error();
