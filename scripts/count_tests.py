@@ -7,7 +7,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 # What the frameworks say of a skip inside a program that ctest takes for one test.
-INNER_SKIP = re.compile(r"OK \(.*skipped=\d+|\[  SKIPPED \] \d+ tests?|\d+ skipped")
+INNER_SKIP = re.compile(r"^OK \(.*skipped=\d+|^\[  SKIPPED \] \d+ tests?", re.M)
 
 
 def permitted(path):
@@ -61,5 +61,5 @@ def main(permitted_path, *reports):
 
 if __name__ == "__main__":
     if len(sys.argv) < 3:
-        sys.exit(__doc__)
+        sys.exit("no test ran; usage: " + __doc__)
     sys.exit(main(*sys.argv[1:]))
