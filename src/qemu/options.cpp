@@ -89,10 +89,9 @@ Expected<Options> Options::parse(std::string_view text, std::string_view implied
 }
 
 std::optional<std::string_view> Options::get(std::string_view key) const {
-  const auto found = std::find_if(values_.rbegin(), values_.rend(),
-                                  [&](const auto& one) { return one.first == key; });
-  if (found == values_.rend()) return std::nullopt;
-  return found->second;
+  for (std::size_t i = values_.size(); i-- > 0;)
+    if (values_[i].first == key) return values_[i].second;
+  return std::nullopt;
 }
 
 bool Options::is_on(std::string_view key) const {
@@ -134,8 +133,9 @@ std::optional<std::uint64_t> parse_size(std::string_view text, std::uint64_t uni
 
 std::optional<std::uint32_t> parse_number(std::string_view text) {
   std::uint32_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [after, error] = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [after, error] = std::from_chars(begin, end, value);
   if (error != std::errc{} || after != end) return std::nullopt;
   return value;
 }
