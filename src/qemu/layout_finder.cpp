@@ -23,6 +23,16 @@ bool host_is_amd() {
   return text && text->find("AuthenticAMD") != std::string::npos;
 }
 
+// What -m alone of that size would make.
+CommandLine with_ram(CommandLine line, const GivenRam& given) {
+  line.memory = given.size;
+  line.mem_path.clear();
+  line.numa_memdevs.clear();
+  line.machine.add("memory-backend", "");
+  std::erase_if(line.devices, [](const Device& one) { return one.options.get("memdev"); });
+  return line;
+}
+
 Expected<void> is_not_encrypted(const CommandLine& line) {
   if (line.encryption.empty()) return {};
   return fail(Errc::not_supported,
@@ -31,16 +41,16 @@ Expected<void> is_not_encrypted(const CommandLine& line) {
 
 }  // namespace
 
-Expected<LayoutFinder> LayoutFinder::open(QemuProcess process) {
+Expected<LayoutFinder> LayoutFinder::open(QemuProcess process, std::optional<GivenRam> given) {
   auto held = host::Process::open(process.pid, process.start_time);
   if (!held) return std::unexpected(held.error());
-  return LayoutFinder(std::move(process), *std::move(held));
+  return LayoutFinder(std::move(process), *std::move(held), given);
 }
 
-LayoutFinder::LayoutFinder(QemuProcess process, host::Process held)
-    : process_(std::move(process)),
-      held_(std::move(held)),
-      monitors_(monitors_of(process_.line, process_.pid)) {}
+LayoutFinder::LayoutFinder(QemuProcess process, host::Process held, std::optional<GivenRam> given)
+    : process_(std::move(process)), held_(std::move(held)), given_(given) {
+  if (!given_) monitors_ = monitors_of(process_.line, process_.pid);
+}
 
 Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
   if (auto done = is_not_encrypted(process_.line); !done) return std::unexpected(done.error());
@@ -57,7 +67,7 @@ Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
     notes_.push_back("monitor " + to_text(one->endpoint) + ": " +
                      microvmi::to_text(layout.error()));
   }
-  auto layout = from_command_line();
+  auto layout = from_command_line(given_ ? with_ram(process_.line, *given_) : process_.line);
   if (layout) {
     source_ = Source::command_line;
     return layout;
@@ -78,20 +88,29 @@ Expected<host::Layout> LayoutFinder::from_monitor(const Monitor& monitor, const 
   return layout;
 }
 
-Expected<host::Layout> LayoutFinder::from_command_line() {
-  const auto machine = machine_of(process_.line, process_.program);
+Expected<std::vector<std::uint64_t>> LayoutFinder::addresses_of(
+    const GuestLayout& layout, std::span<const host::Mapping> maps) const {
+  if (!given_) return find_blocks(layout.blocks, maps);
+  const std::vector addresses{given_->hva};
+  if (auto done = check_mapped(place(layout, addresses), maps); !done)
+    return std::unexpected(done.error());
+  return addresses;
+}
+
+Expected<host::Layout> LayoutFinder::from_command_line(const CommandLine& line) {
+  const auto machine = machine_of(line, process_.program);
   if (!machine) return std::unexpected(machine.error());
   const auto maps = host::read_maps(process_.pid);
   if (!maps) return std::unexpected(maps.error());
   LayoutFacts facts{.kvm = uses_kvm(*maps)};
   facts.host_is_amd = facts.kvm && host_is_amd();
-  auto layout = derive_layout(process_.line, *machine, facts);
+  auto layout = derive_layout(line, *machine, facts);
   if (!layout) return std::unexpected(layout.error());
-  const auto addresses = find_blocks(layout->blocks, *maps);
+  const auto addresses = addresses_of(*layout, *maps);
   if (!addresses) return std::unexpected(addresses.error());
   if (layout->blocks.front().size >= kMiB && is_bios_shadowed(addresses->front())) {
     facts.bios_shadowed = true;
-    layout = derive_layout(process_.line, *machine, facts);
+    layout = derive_layout(line, *machine, facts);
     if (!layout) return std::unexpected(layout.error());
   }
   notes_.insert(notes_.end(), layout->notes.begin(), layout->notes.end());

@@ -81,11 +81,11 @@ Expected<void> check_mapped(const host::Layout& layout, std::span<const host::Ma
   for (const host::Segment& one : layout.segments) {
     const std::uint64_t have = end_of_data(maps, one.hva) - one.hva;
     if (have < one.size)
-      return fail(Errc::protocol,
-                  fmt::format("the monitor puts {:#x} bytes at {:#x} in the process, where {:#x} "
-                              "are mapped",
-                              one.size, one.hva, have),
-                  one.gpa);
+      return fail(
+          Errc::protocol,
+          fmt::format("{:#x} bytes should be at {:#x} in the process, where {:#x} are mapped",
+                      one.size, one.hva, have),
+          one.gpa);
   }
   return {};
 }

@@ -22,7 +22,7 @@ using AskMonitor = std::function<Expected<nlohmann::json>(const Command& command
 // each is. The command line tells which memory backends belong to a device (ivshmem).
 [[nodiscard]] Expected<host::Layout> ask_layout(const AskMonitor& ask, const CommandLine& line);
 
-// Errc::protocol where a segment is not in memory that the process could use for it.
+// Errc::protocol where a segment is not all in readable mappings of the process without code.
 [[nodiscard]] Expected<void> check_mapped(const host::Layout& layout,
                                           std::span<const host::Mapping> maps);
 

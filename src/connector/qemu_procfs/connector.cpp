@@ -19,7 +19,7 @@ Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const Ini
   if (!process) return std::unexpected(process.error());
   if (!wanted.pid && !wanted.name && options.log)
     options.log("qemu-procfs: no guest is named; taking the first, " + to_text(*process));
-  return Guest::open(*process, options);
+  return Guest::open(*process, own_params(params), options);
 }
 
 }  // namespace

@@ -85,13 +85,23 @@ class Facts {
   GuestInfo& info_;
 };
 
+// map-base and map-size go together, which the parameters have checked.
+std::optional<qemu::GivenRam> given_in(const QemuProcfsParams& params) {
+  if (!params.map_base || !params.map_size) return std::nullopt;
+  return qemu::GivenRam{*params.map_base, params.map_size->bytes};
+}
+
+const char* source_of(const LayoutFinder& finder, const QemuProcfsParams& params) {
+  if (params.map_base) return "map_base";
+  return finder.monitor() ? "qmp" : "command_line";
+}
+
 GuestInfo describe(const QemuProcess& process, const LayoutFinder& finder,
                    const host::ProcessMemory& memory, const Wait& wait) {
   GuestInfo info{.pid = process.pid, .vcpus = process.line.vcpus, .connector = "qemu-procfs"};
   if (!process.line.name.empty()) info.vm_name = process.line.name;
   Facts facts(info);
   facts.of_command_line(process);
-  facts.add("layout_source", finder.monitor() ? "qmp" : "command_line");
   facts.add("memory_mode", memory.viewable() ? "view" : "copy");
   if (finder.monitor()) facts.of_monitor(*finder.monitor(), wait);
   facts.add("note", fmt::format("{}", fmt::join(finder.notes(), "; ")));
@@ -101,23 +111,28 @@ GuestInfo describe(const QemuProcess& process, const LayoutFinder& finder,
 }  // namespace
 
 Expected<std::unique_ptr<Driver>> Guest::open(const QemuProcess& process,
+                                              const QemuProcfsParams& params,
                                               const InitOptions& options) {
   const auto log = [&](const std::string& line) {
     if (options.log) options.log("qemu-procfs: " + line);
   };
   auto held = host::Process::open(process.pid, process.start_time);
   if (!held) return std::unexpected(held.error());
-  auto opened = LayoutFinder::open(process);
+  auto opened = LayoutFinder::open(process, given_in(params));
   if (!opened) return std::unexpected(opened.error());
   const auto finder = std::make_shared<LayoutFinder>(*std::move(opened));
   // The first look has the caller's patience, later ones that of a few commands.
   const auto wait = std::make_shared<std::optional<Wait>>(options.wait);
-  auto memory = host::ProcessMemory::open(*std::move(held), [finder, wait] {
+  const auto find = [finder, wait] {
     return finder->find(wait->value_or(Wait::at_most(5 * qemu::kCommandTime)));
-  });
+  };
+  const bool plain = params.copy == GuestCopy::plain;
+  auto memory = host::ProcessMemory::open(*std::move(held), find,
+                                          plain ? host::CopyMode::reads : host::CopyMode::mapping);
   if (!memory) return std::unexpected(memory.error());
   wait->reset();
   GuestInfo info = describe(process, *finder, **memory, options.wait);
+  info.facts.push_back({"layout_source", source_of(*finder, params)});
   log("opened " + to_text(process) + (finder->monitor() ? " with its monitor" : " from /proc"));
   for (const std::string& note : finder->notes()) log(note);
   std::unique_ptr<RunControl> run_control;

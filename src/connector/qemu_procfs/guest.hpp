@@ -12,6 +12,7 @@ namespace microvmi::qemu_procfs_connector {
 class Guest final : public Driver {
  public:
   [[nodiscard]] static Expected<std::unique_ptr<Driver>> open(const qemu::QemuProcess& process,
+                                                              const QemuProcfsParams& params,
                                                               const InitOptions& options);
 
   PhysicalMemory& memory() override { return *memory_; }

@@ -20,10 +20,15 @@ qemu::Wanted as_pid(const std::string& name) {
 
 }  // namespace
 
+QemuProcfsParams own_params(const DriverInitParams& params) {
+  if (params.memflow && params.memflow->args)
+    if (const auto* own = std::get_if<QemuProcfsParams>(&*params.memflow->args)) return *own;
+  return {};
+}
+
 qemu::Wanted wanted_of(const DriverInitParams& params) {
   qemu::Wanted out;
-  if (params.memflow && params.memflow->args)
-    if (const auto* own = std::get_if<QemuProcfsParams>(&*params.memflow->args)) fill(out, *own);
+  fill(out, own_params(params));
   if (params.common) fill(out, *params.common);
   return out;
 }

@@ -11,6 +11,9 @@ namespace microvmi::qemu_procfs_connector {
 // From memflow.qemu-procfs.*, and from the common parameters where those say nothing.
 [[nodiscard]] qemu::Wanted wanted_of(const DriverInitParams& params);
 
+// memflow.qemu-procfs.*; the defaults where none is given.
+[[nodiscard]] QemuProcfsParams own_params(const DriverInitParams& params);
+
 // Without a name or pid the first that can be read; it asks no monitor.
 [[nodiscard]] Expected<qemu::QemuProcess> select(const qemu::Wanted& wanted);
 

@@ -223,6 +223,37 @@ TEST(QemuProcfsLiveTest, BackendsThatCannotBeToldApartAreRefusedWithoutAMonitor)
   }
 }
 
+TEST(QemuProcfsLiveTest, PlainCopiesAndGivenPlacesGiveTheSameMemory) {
+  MICROVMI_NEEDS_QEMU();
+  QemuOptions options = still_guest("given");
+  options.backend = test::RamBackend::memfd;
+  const auto guest = QemuGuest::start(options);
+  ASSERT_TRUE(guest) << guest.error();
+  const Pid pid = *Pid::of(pid_of(**guest));
+  const std::vector<std::byte> page(4096, std::byte{0x77});
+  {
+    auto vm = open_with({.pid = pid, .copy = GuestCopy::plain});
+    ASSERT_TRUE(vm) << vm.error().message;
+    EXPECT_EQ(fact(vm->info(), "memory_mode"), "copy");
+    ASSERT_TRUE(vm->memory().write(Gpa{0x300000}, page));
+    EXPECT_EQ((*guest)->memory(0x300000, page.size()), page);
+  }
+  const auto answer = (*guest)->truth().human("gpa2hva 0");
+  ASSERT_TRUE(answer);
+  const std::uint64_t base = std::stoull(answer->substr(answer->rfind("0x")), nullptr, 16);
+  const param::ByteSize half{std::uint64_t{32} << 20U};
+  auto vm = open_with({.pid = pid, .map_base = base, .map_size = half});
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(fact(vm->info(), "layout_source"), "map_base");
+  EXPECT_EQ(vm->end_of_memory(), Gpa{half.bytes});
+  std::vector<std::byte> got(page.size());
+  ASSERT_TRUE(vm->memory().read(Gpa{0x300000}, got));
+  EXPECT_EQ(got, page);
+  const param::ByteSize more{std::uint64_t{1} << 40U};
+  EXPECT_FALSE(open_with({.pid = pid, .map_base = base, .map_size = more}));
+  EXPECT_FALSE(open_with({.pid = pid, .map_base = 0x1000, .map_size = half}));
+}
+
 TEST(QemuProcfsLiveTest, AnEncryptedGuestIsRefusedByName) {
   MICROVMI_NEEDS_QEMU();
   QemuOptions options = still_guest("secret");
