@@ -36,6 +36,17 @@ Expected<std::vector<std::string>> backend_ids(const AskMonitor& ask, const Comm
   return out;
 }
 
+// Of virtio-mem all that could be plugged in is mapped. A QEMU that does not know the question is
+// older than the device.
+bool has_virtio_mem(const AskMonitor& ask) {
+  const auto answer = ask({.name = "query-memory-devices"});
+  const auto devices = answer ? parse_memory_devices(*answer)
+                              : Expected<std::vector<MemoryDevice>>(std::vector<MemoryDevice>());
+  return devices && std::ranges::any_of(*devices, [](const MemoryDevice& one) {
+           return one.type.starts_with("virtio-mem");
+         });
+}
+
 Expected<host::Segment> segment_of(const AskMonitor& ask, const FlatRange& range) {
   const std::uint64_t gpa = to_integer(range.gpa);
   const auto text = human(ask, fmt::format("gpa2hva {:#x}", gpa));
@@ -73,6 +84,7 @@ Expected<host::Layout> ask_layout(const AskMonitor& ask, const CommandLine& line
     if (!segment) return std::unexpected(segment.error());
     out.segments.push_back(*segment);
   }
+  out.exact = !has_virtio_mem(ask);
   if (out.segments.empty()) return fail(Errc::not_found, "the monitor tells of no guest memory");
   return out;
 }

@@ -111,6 +111,11 @@ void expect_truth(QemuOptions options, LayoutFinder::Source source) {
   ASSERT_TRUE(layout) << to_text(layout.error());
   EXPECT_EQ(finder->source(), source);
   EXPECT_THAT(joined(regions_of(*layout)), testing::ElementsAreArray(joined(*truth)));
+  const bool has_virtio_mem = std::ranges::any_of(
+      options.args, [](const std::string& word) { return word.starts_with("virtio-mem"); });
+  const bool may_grow = options.memory.find("slots") != std::string::npos;
+  const bool exact = !has_virtio_mem && (!may_grow || source == LayoutFinder::Source::qmp);
+  EXPECT_EQ(layout->exact, exact);
 }
 
 struct Case {
