@@ -56,7 +56,6 @@ class Expansion {
       (is_connector_args(one.key) ? texts : out_.settings).push_back(std::move(one));
     for (const Setting& text : texts) read(text);
     if (!args_.empty()) give_out();
-    for (Setting& one : out_.settings) as_memflow_targets(one);
     settle();
     lend_common_pid();
   }
@@ -157,14 +156,6 @@ class Expansion {
                                               : "may belong to " + joined(common, " or ") +
                                                     "; name one with memflow.connector");
     return std::nullopt;
-  }
-
-  // A target of qemu-procfs is a name, or a pid where it is a number.
-  static void as_memflow_targets(Setting& one) {
-    if (!param::same_key(one.key, key_of(Connector::qemu_procfs, "target"))) return;
-    const bool is_number =
-        !one.value.empty() && one.value.find_first_not_of("0123456789") == std::string::npos;
-    one.key = key_of(Connector::qemu_procfs, is_number ? "pid" : "vm-name");
   }
 
   // Name and arguments of a connector are one choice: where they differ, the stronger is heard.

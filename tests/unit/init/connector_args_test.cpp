@@ -87,17 +87,14 @@ TEST(ConnectorArgs, BelongToTheConnectorThatIsNamed) {
             "/a.raw");
 }
 
-TEST(ConnectorArgs, ATargetOfQemuIsANameOrAPid) {
+TEST(ConnectorArgs, ATargetOfQemuIsTakenAsAName) {
   const auto qemu = [](const char* text) {
     return args_of<QemuProcfsParams>(
         DriverParams().insert("memflow.connector", "qemu").insert(kArgs, text));
   };
   EXPECT_EQ(qemu("win10"), (QemuProcfsParams{.vm_name = "win10"}));
-  EXPECT_EQ(qemu("1234"), (QemuProcfsParams{.pid = Pid{1234}}));
+  EXPECT_EQ(qemu("1234"), (QemuProcfsParams{.vm_name = "1234"})) << "the connector tells which";
   EXPECT_EQ(qemu("name=win10"), (QemuProcfsParams{.vm_name = "win10"}));
-  EXPECT_EQ(
-      args_of<QemuProcfsParams>(DriverParams().insert("memflow.qemu-procfs.target", "1234")).pid,
-      Pid{1234});
 }
 
 TEST(ConnectorArgs, MapBaseAndSizeAreHexAsInMemflow) {
