@@ -5,12 +5,15 @@
 #include <fcntl.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is not in <csignal>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <ctime>
 #include <utility>
+
+#include "microvmi/address.hpp"
 
 namespace microvmi::dumper {
 namespace {
@@ -163,6 +166,13 @@ Expected<void> PartialFile::commit(std::uint64_t size, bool sync) {
     return std::unexpected(failed("rename", last_error()));
   if (sync) sync_directory(file_.parent_path());
   return {};
+}
+
+void bring_in(std::span<const std::byte> view) {
+  const auto first = reinterpret_cast<std::uintptr_t>(view.data()) / kPageSize * kPageSize;
+  const auto end = reinterpret_cast<std::uintptr_t>(view.data() + view.size());
+  // Linux 5.14 and later; older ones refuse, and nothing is lost.
+  ::madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_READ);
 }
 
 NoFileSizeSignal::NoFileSizeSignal() {

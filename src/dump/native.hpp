@@ -46,6 +46,10 @@ class PartialFile {
   std::uint64_t unflushed_ = 0;  // bytes since the disk was last told to begin
 };
 
+// Brings the pages of a view into this process, so that the write that follows need not wait for
+// them; what cannot be brought is left to that write.
+void bring_in(std::span<const std::byte> view);
+
 // While it lives, a file that grows too large for RLIMIT_FSIZE is an error and kills no one.
 class NoFileSizeSignal {
  public:

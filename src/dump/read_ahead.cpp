@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "dump/native.hpp"
+
 namespace microvmi::dumper {
 namespace {
 
@@ -83,7 +85,10 @@ void ReadAhead::run() {
       chunk->gone.clear();
       chunk->error.reset();
       chunk->view = memory_.view(chunk->piece.gpa, size);
-      if (!chunk->view) copy(memory_, *chunk);
+      if (chunk->view)
+        bring_in(chunk->view.bytes());
+      else
+        copy(memory_, *chunk);
       publish();
     }
   const std::lock_guard lock(mutex_);

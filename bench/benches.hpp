@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each file of contests registers.
+#pragma once
+
+namespace microvmi::bench {
+
+void add_copy_contests();
+void add_image_contests();
+void add_view_contests();
+void add_write_contests();
+
+}  // namespace microvmi::bench

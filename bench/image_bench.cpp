@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// Images: reads against memcpy from the same mapping, and how long it takes to open a large one.
+#include <elf.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "benches.hpp"
+#include "contest.hpp"
+#include "microvmi/init.hpp"
+#include "target.hpp"
+
+namespace microvmi::bench {
+namespace {
+
+constexpr std::uint64_t kMiB = 1 << 20;
+constexpr std::uint64_t kSize = kTargetSize;  // which Places is made for
+constexpr std::uint64_t kOdd = 0x490;         // where data begins in a core of QEMU: at no page
+
+// A file without a name in memory.
+class Image {
+ public:
+  Image() : fd_(::memfd_create("image", MFD_CLOEXEC)) {}
+  Image(const Image&) = delete;
+  Image& operator=(const Image&) = delete;
+  ~Image() { ::close(fd_); }
+
+  void write(const void* bytes, std::size_t size, std::uint64_t offset) const {
+    if (::pwrite(fd_, bytes, size, static_cast<off_t>(offset)) != static_cast<ssize_t>(size))
+      give_up("the image was not written");
+  }
+  void fill(std::uint64_t offset, std::uint64_t size) const {
+    std::vector<std::uint64_t> words(kMiB / sizeof(std::uint64_t));
+    std::uint64_t state = 1;
+    for (std::uint64_t done = 0; done < size; done += kMiB) {
+      for (std::uint64_t& word : words) word = state = state * 6364136223846793005ULL + 1;
+      write(words.data(), kMiB, offset + done);
+    }
+  }
+  void resize(std::uint64_t size) const {
+    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) give_up("the image was not sized");
+  }
+  void write_elf_headers(std::uint64_t size) const {
+    Elf64_Ehdr head{};
+    std::memcpy(head.e_ident, ELFMAG, SELFMAG);
+    head.e_ident[EI_CLASS] = ELFCLASS64;
+    head.e_ident[EI_DATA] = ELFDATA2LSB;
+    head.e_type = ET_CORE;
+    head.e_machine = EM_X86_64;
+    head.e_phoff = sizeof(head);
+    head.e_phentsize = sizeof(Elf64_Phdr);
+    head.e_phnum = 1;
+    Elf64_Phdr load{};
+    load.p_type = PT_LOAD;
+    load.p_offset = kOdd;
+    load.p_filesz = load.p_memsz = size;
+    write(&head, sizeof(head), 0);
+    write(&load, sizeof(load), sizeof(head));
+  }
+
+  [[nodiscard]] Vm open(DumpFormat format) const {
+    const CoredumpParams params{.filepath = "/proc/self/fd/" + std::to_string(fd_),
+                                .format = format};
+    auto vm = init(DriverType::memflow, {.memflow = MemflowInitParams{.args = params}});
+    if (!vm) give_up(vm.error().message);
+    return *std::move(vm);
+  }
+
+ private:
+  int fd_;
+};
+
+struct Opened {
+  Vm vm;
+  View all = vm.memory().view(Gpa{0}, kSize);
+};
+
+struct Reads {
+  std::shared_ptr<const Opened> from;
+  Places places;
+  std::vector<std::byte> buffer;
+};
+
+void add_reads(const std::string& name, const std::shared_ptr<const Opened>& from, std::size_t size,
+               bool random) {
+  constexpr std::size_t kTurn = 48 * kMiB;
+  const auto work = std::make_shared<Reads>(
+      from, Places(size, std::min<std::size_t>(kTurn / size, 16384), random),
+      std::vector<std::byte>(size));
+  const auto ours = [work](std::size_t turn) {
+    const std::uint64_t* at = work->places.of(turn);
+    for (std::size_t i = 0; i < work->places.count(); ++i)
+      if (!work->from->vm.memory().read(Gpa{at[i]}, work->buffer)) give_up("a read failed");
+  };
+  const auto limit = [work](std::size_t turn) {
+    const std::uint64_t* at = work->places.of(turn);
+    for (std::size_t i = 0; i < work->places.count(); ++i) {
+      std::memcpy(work->buffer.data(), work->from->all.bytes().data() + at[i], work->buffer.size());
+      asm volatile("" : : "r"(work->buffer.data()) : "memory");
+    }
+  };
+  add({.name = name,
+       .target = random ? 0.8 : 0.95,
+       .operations = work->places.count(),
+       .ours = ours,
+       .limits = {limit}});
+}
+
+void add_all_reads(const std::string& name, DumpFormat format) {
+  const Image image;
+  const std::uint64_t start = format == DumpFormat::elf ? kOdd : 0;
+  if (format == DumpFormat::elf) image.write_elf_headers(kSize);
+  image.fill(start, kSize);
+  const auto from = std::make_shared<const Opened>(image.open(format));
+  if (!from->all) give_up("the image has no view");
+  std::byte sum{};  // every page touched, so that nobody pays for it later
+  for (std::uint64_t at = 0; at < kSize; at += kPageSize) sum ^= from->all.bytes()[at];
+  asm volatile("" : : "r"(sum));
+  add_reads(name + "/sequential/4K", from, 4096, false);
+  add_reads(name + "/sequential/64K", from, 64 << 10, false);
+  add_reads(name + "/sequential/2M", from, 2 * kMiB, false);
+  add_reads(name + "/random/4K", from, 4096, true);
+}
+
+void add_open(const char* name, DumpFormat format) {
+  constexpr std::uint64_t kLarge = 5ULL << 30;
+  const auto image = std::make_shared<Image>();
+  image->resize(kLarge + kOdd);
+  if (format == DumpFormat::elf) image->write_elf_headers(kLarge);
+  add(Deadline{.name = name, .limit_ms = 5, .ours = [image, format] {
+                 static_cast<void>(image->open(format));
+               }});
+}
+
+}  // namespace
+
+void add_image_contests() {
+  add_all_reads("image/elf", DumpFormat::elf);
+  add_all_reads("image/raw", DumpFormat::raw);
+  add_open("image/elf/open5G", DumpFormat::elf);
+  add_open("image/raw/open5G", DumpFormat::raw);
+}
+
+}  // namespace microvmi::bench
