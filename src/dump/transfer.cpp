@@ -60,10 +60,11 @@ class Transfer {
     if (chunk.error) out_.error = std::move(chunk.error);
   }
 
-  // A view outlives its guest: only a read tells whether what it shows is still memory of a guest.
+  // A view outlives its guest, and the file it is of: only a read tells whether what it shows is
+  // still memory of a guest. The last byte is the first to go.
   [[nodiscard]] bool is_alive(const Chunk& chunk) const {
     std::byte byte{};
-    return memory_.read(chunk.piece.gpa, std::span(&byte, 1)).has_value();
+    return memory_.read(Gpa{to_integer(chunk.piece.end()) - 1}, std::span(&byte, 1)).has_value();
   }
 
   void not_written(const Chunk& chunk, std::error_code why) {

@@ -2,27 +2,21 @@
 // The SIGBUS handler behind guarded_copy.
 #include "host/linux/guarded_copy.hpp"
 
-#include <atomic>
+#include <ucontext.h>
+
 #include <csetjmp>
 #include <csignal>
 #include <cstdint>
-#include <cstring>
 #include <mutex>
 
+#include "host/linux/copy_guard.hpp"
 #include "microvmi/address.hpp"
 
 namespace microvmi::host {
+
+thread_local constinit CopyGuard* volatile t_copy_guard = nullptr;
+
 namespace {
-
-struct Guard {
-  sigjmp_buf back;
-  std::uintptr_t first;
-  std::uintptr_t size;
-  volatile std::uintptr_t fault;
-};
-
-// initial-exec: a handler must not be the first to touch this, as that could allocate.
-[[gnu::tls_model("initial-exec")]] thread_local constinit Guard* volatile t_guard = nullptr;
 
 struct sigaction g_previous{};
 
@@ -45,7 +39,7 @@ void chain(int signal, siginfo_t* info, void* context) {
 }
 
 void on_sigbus(int signal, siginfo_t* info, void* context) {
-  Guard* guard = t_guard;
+  CopyGuard* guard = t_copy_guard;
   const auto fault = reinterpret_cast<std::uintptr_t>(info->si_addr);
   // si_addr may be rounded down to its page, so that it lies before the first byte.
   const bool ours =
@@ -53,6 +47,8 @@ void on_sigbus(int signal, siginfo_t* info, void* context) {
       fault - (guard->first & ~(kPageSize - 1)) < guard->size + (guard->first & (kPageSize - 1));
   if (!ours) return chain(signal, info, context);
   guard->fault = fault;
+  // sigsetjmp saved no mask, which would be a system call for each copy: here is the one that was.
+  ::pthread_sigmask(SIG_SETMASK, &static_cast<const ucontext_t*>(context)->uc_sigmask, nullptr);
   siglongjmp(guard->back, 1);
 }
 
@@ -63,29 +59,25 @@ void install_copy_guard() {
   std::call_once(once, [] {
     struct sigaction action{};
     action.sa_sigaction = on_sigbus;
-    // NODEFER: the jump out leaves SIGBUS unblocked, so the mask need not be saved for each copy.
-    action.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     ::sigemptyset(&action.sa_mask);
     ::sigaction(SIGBUS, &action, &g_previous);
   });
 }
 
 std::size_t guarded_copy(void* to, const void* from, std::size_t size) {
-  Guard guard;
-  guard.first = reinterpret_cast<std::uintptr_t>(from);
-  guard.size = size;
-  Guard* const outer = t_guard;
+  if (size == 0) return 0;
+  CopyGuard guard;
+  guard.index = size;
+  CopyGuard* const before = CopyGuard::enter(guard);
   if (sigsetjmp(guard.back, 0) != 0) {
     // memcpy goes in any order: what lies before the page that failed is copied again.
     const std::uintptr_t page = guard.fault & ~(kPageSize - 1);
-    guard.size = page > guard.first ? page - guard.first : 0;
+    guard.index = page > guard.first ? page - guard.first : 0;
   }
-  t_guard = &guard;
-  std::atomic_signal_fence(std::memory_order_seq_cst);  // the copy stays between the two stores
-  std::memcpy(to, from, guard.size);
-  std::atomic_signal_fence(std::memory_order_seq_cst);
-  t_guard = outer;
-  return guard.size;
+  if (guard.index != 0) guard.copy(to, from, guard.index);
+  CopyGuard::leave(before);
+  return guard.index;
 }
 
 }  // namespace microvmi::host

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <span>
 
+#include "host/linux/descriptor.hpp"
 #include "microvmi/error.hpp"
 
 namespace microvmi::host {
@@ -26,12 +27,17 @@ class MappedFile {
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
   [[nodiscard]] std::size_t size() const { return bytes_.size(); }
 
-  // How many bytes from the start of `into` were copied; fewer where the file ends or was cut.
+  // How many bytes from the start of `into` were copied; fewer where the file ends or was cut. The
+  // zeros that the kernel shows between a new end and the end of its page are not counted.
   [[nodiscard]] std::size_t copy(std::size_t offset, std::span<std::byte> into) const;
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  MappedFile(std::span<const std::byte> bytes, Descriptor file)
+      : bytes_(bytes), file_(std::move(file)) {}
+  [[nodiscard]] std::size_t still_there(std::size_t offset, std::size_t size) const;
+
   std::span<const std::byte> bytes_;
+  Descriptor file_;  // of a regular file; a block device keeps its size
 };
 
 }  // namespace microvmi::host

@@ -22,7 +22,8 @@ int open_pidfd(std::uint32_t pid) {
 
 }  // namespace
 
-Expected<Process> Process::open(std::uint32_t pid, std::optional<std::uint64_t> start_time) {
+Expected<Process> Process::open(std::uint32_t pid, std::optional<std::uint64_t> start_time,
+                                Liveness liveness) {
   Process process;
   process.pid_ = pid;
   process.pidfd_ = Descriptor(open_pidfd(pid));
@@ -37,12 +38,15 @@ Expected<Process> Process::open(std::uint32_t pid, std::optional<std::uint64_t> 
     process.memory_ = Descriptor(::openat(process.directory_.get(), "mem", O_RDONLY | O_CLOEXEC));
   const int refused = process.memory_ ? 0 : errno;
 
+  auto watch = liveness == Liveness::cheap ? ExitWatch::open(pid) : nullptr;
+
   const auto stat = stat_of(pid);
   // The pidfd came first: while it is alive its number cannot have gone to another process, so
   // that all that was opened by that number in between belongs to it.
   if (!process.alive() || !stat)
     return fail(Errc::not_found, fmt::format("process {} has ended", pid));
   process.start_time_ = stat->start_time;
+  process.watch_ = std::move(watch);
   if (start_time && *start_time != stat->start_time)
     return fail(Errc::not_found,
                 fmt::format("process {} is not the one that was found before: its number was given "
@@ -54,7 +58,7 @@ Expected<Process> Process::open(std::uint32_t pid, std::optional<std::uint64_t> 
   return process;
 }
 
-bool Process::alive() const {
+bool Process::asked_alive() const {
   pollfd entry{.fd = pidfd_.get(), .events = POLLIN, .revents = 0};
   int ready = 0;
   do ready = ::poll(&entry, 1, 0);

@@ -5,25 +5,37 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "host/linux/descriptor.hpp"
+#include "host/linux/exit_watch.hpp"
 #include "microvmi/error.hpp"
 
 namespace microvmi::host {
+
+// How alive() finds out.
+enum class Liveness : std::uint8_t {
+  cheap,  // from a page shared with the kernel where possible (ExitWatch), else by poll
+  poll    // the pidfd is asked each time
+};
 
 class Process {
  public:
   // With the start time that an earlier look found (ProcStat), a pid that was reused since is
   // Errc::not_found. Errc::permission_denied says what is missing.
   [[nodiscard]] static Expected<Process> open(
-      std::uint32_t pid, std::optional<std::uint64_t> start_time = std::nullopt);
+      std::uint32_t pid, std::optional<std::uint64_t> start_time = std::nullopt,
+      Liveness liveness = Liveness::cheap);
 
   [[nodiscard]] std::uint32_t pid() const { return pid_; }
   [[nodiscard]] std::uint64_t start_time() const { return start_time_; }
 
-  // One poll() of the pidfd. A zombie is not alive.
-  [[nodiscard]] bool alive() const;
+  // A zombie is not alive.
+  [[nodiscard]] bool alive() const { return (watch_ && watch_->surely_running()) || asked_alive(); }
+
+  // Whether alive() is cheap: no system call as long as it is.
+  [[nodiscard]] bool watched() const { return watch_ != nullptr; }
 
   // Whether its memory may be written.
   [[nodiscard]] bool writable() const { return writable_; }
@@ -39,6 +51,7 @@ class Process {
 
  private:
   Process() = default;
+  [[nodiscard]] bool asked_alive() const;  // one poll() of the pidfd
 
   std::uint32_t pid_ = 0;
   std::uint64_t start_time_ = 0;
@@ -46,6 +59,7 @@ class Process {
   Descriptor pidfd_;
   Descriptor directory_;
   Descriptor memory_;
+  std::unique_ptr<ExitWatch> watch_;
 };
 
 }  // namespace microvmi::host

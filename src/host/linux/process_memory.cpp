@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "host/linux/copy_guard.hpp"
 #include "host/linux/guarded_copy.hpp"
 
 namespace microvmi::host {
@@ -35,6 +36,40 @@ bool copy(ReadRequest& request, std::size_t offset, const std::byte* from, std::
   return false;
 }
 bool copy(WriteRequest&, std::size_t, const std::byte*, std::size_t) { return false; }
+
+// Requests from the front on that lie in one local piece each; stops before the first that does
+// not, or whose file was cut: move() then says how far it goes.
+void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadRequest> batch) {
+  constexpr std::size_t kAhead = 8;  // loads that are on their way at once
+  const Piece* piece = snapshot.pieces.data();
+  std::size_t i = 0;
+  for (; i < batch.size(); ++i) {
+    ReadRequest& request = batch[i];
+    const std::uint64_t gpa = to_integer(request.gpa);
+    const std::size_t size = request.into.size();
+    if (gpa - piece->gpa >= piece->size && !(piece = snapshot.find(gpa))) break;
+    const std::uint64_t offset = gpa - piece->gpa;
+    if (!piece->local || size > piece->size - offset) break;
+    if (i + kAhead < batch.size()) {
+      const std::uint64_t next = to_integer(batch[i + kAhead].gpa) - piece->gpa;
+      if (next < piece->size) __builtin_prefetch(piece->local + next);
+    }
+    guard.index = i;
+    guard.copy(request.into.data(), piece->local + offset, size);
+    request.done = size;
+  }
+  guard.index = i;
+}
+
+std::size_t copy_local(const Snapshot& snapshot, std::span<ReadRequest> batch) {
+  if (batch.empty()) return 0;
+  CopyGuard guard;
+  CopyGuard* const before = CopyGuard::enter(guard);
+  if (sigsetjmp(guard.back, 0) == 0) copy_under(guard, snapshot, batch);
+  CopyGuard::leave(before);
+  return guard.index;
+}
+std::size_t copy_local(const Snapshot&, std::span<WriteRequest>) { return 0; }
 
 }  // namespace
 
@@ -91,11 +126,17 @@ void ProcessMemory::move(const Snapshot& snapshot, Transfer<Request>& transfer,
 template <class Request>
 ProcessMemory::Outcome ProcessMemory::run(std::span<Request> batch) const {
   const SnapshotStore::Pin snapshot(snapshots_);
+  const bool mapped = !snapshot->mappings.empty();
+  std::size_t i = mapped ? copy_local(*snapshot, batch) : 0;
+  if (i == batch.size()) return {.unvouched = true, .serial = snapshot->serial};
   Transfer<Request> transfer(process_, calls_, batch);
-  for (std::size_t i = 0; i < batch.size(); ++i) move(*snapshot, transfer, batch, i);
+  while (i < batch.size()) {
+    move(*snapshot, transfer, batch, i++);
+    if (mapped) i += copy_local(*snapshot, batch.subspan(i));
+  }
   transfer.flush();
   return {.faulted = transfer.faulted(),
-          .unvouched = transfer.used_pid() || !snapshot->mappings.empty(),
+          .unvouched = transfer.used_pid() || mapped,
           .serial = snapshot->serial};
 }
 

@@ -4,13 +4,6 @@
 
 namespace microvmi::host {
 
-std::size_t SnapshotStore::index_of_thread() {
-  static std::atomic<std::uint32_t> next{0};
-  [[gnu::tls_model("initial-exec")]] thread_local constinit std::uint32_t mine = kSlots;
-  if (mine == kSlots) mine = next.fetch_add(1, std::memory_order_relaxed) % kSlots;
-  return mine;
-}
-
 void SnapshotStore::publish(std::unique_ptr<const Snapshot> snapshot) {
   std::unique_ptr<const Snapshot> old(
       current_.exchange(snapshot.release(), std::memory_order_seq_cst));
@@ -19,10 +12,11 @@ void SnapshotStore::publish(std::unique_ptr<const Snapshot> snapshot) {
 }
 
 void SnapshotStore::free_unused() {
+  if (retired_.empty() || !ReaderSlot::fence_all()) return;
   for (Retired& retired : retired_)
-    for (std::size_t i = 0; i < kSlots; ++i)
+    for (std::size_t i = 0; i < slots_.size(); ++i)
       if (slots_[i].readers.load(std::memory_order_seq_cst) == 0)
-        retired.busy &= ~(std::uint32_t{1} << i);
+        retired.busy &= ~(std::uint64_t{1} << i);
   std::erase_if(retired_, [](const Retired& retired) { return retired.busy == 0; });
 }
 

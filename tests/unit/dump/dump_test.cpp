@@ -180,12 +180,13 @@ TEST_F(GoneTest, ARawDumpHasZerosThereAndCountsThem) {
 // A view that was good when it was taken and whose guest unplugged the page since.
 TEST_F(GoneTest, AViewThatIsNoLongerMemoryIsNotWritten) {
   script_->views = true;
-  script_->gone = {0};
+  script_->gone = {2 * kMiB - kPageSize};
   Vm vm = test::scripted_vm(script_);
   const auto report = dump(vm, file_, {.format = ImageFormat::raw});
   ASSERT_TRUE(report);
   EXPECT_EQ(report->unreadable, kPageSize);
-  EXPECT_EQ(part(test::content_of(file_), 0, kPageSize), std::vector<std::byte>(kPageSize));
+  EXPECT_EQ(part(test::content_of(file_), 2 * kMiB - kPageSize, kPageSize),
+            std::vector<std::byte>(kPageSize));
 }
 
 TEST_F(GoneTest, MorePiecesThanTheHeadHasRoomForAreListedAtTheEnd) {

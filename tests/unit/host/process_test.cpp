@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -34,6 +35,49 @@ TEST(ProcessTest, KnowsAnEndedOne) {
   const auto again = Process::open(pid);
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Errc::not_found);
+}
+
+TEST(ProcessTest, KnowsAnEndedOneHoweverItLooks) {
+  for (const Liveness liveness : {Liveness::cheap, Liveness::poll})
+    for (int i = 0; i < 50; ++i) {
+      Target target([] { return std::uint64_t{1}; });
+      const auto process = Process::open(target.pid(), std::nullopt, liveness);
+      ASSERT_TRUE(process);
+      ASSERT_TRUE(process->alive());
+      target.kill();
+      ASSERT_FALSE(process->alive());
+      ASSERT_FALSE(process->alive());
+    }
+}
+
+// More threads than the page shared with the kernel has room for, with looks in between or not.
+TEST(ProcessTest, ThreadsThatComeAndGoAreNoEnd) {
+  for (const int threads : {1, 10, 100, 127, 128, 129, 1000})
+    for (const bool look : {false, true}) {
+      Target target([] { return std::uint64_t{1}; });
+      const auto process = Process::open(target.pid());
+      ASSERT_TRUE(process);
+      for (int i = 0; i < threads; i += 10) {
+        target.run_threads(std::min(threads - i, 10));
+        if (look) {
+          ASSERT_TRUE(process->alive());
+        }
+      }
+      EXPECT_TRUE(process->alive());
+      target.kill();
+      EXPECT_FALSE(process->alive()) << threads;
+    }
+}
+
+// The first thread ends before the others: its record comes first, the end of the process later.
+TEST(ProcessTest, LivesOnInAnotherThread) {
+  Target target([] { return std::uint64_t{1}; });
+  const auto process = Process::open(target.pid());
+  ASSERT_TRUE(process);
+  target.leave_to_another_thread();
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(process->alive());
+  target.kill();
+  EXPECT_FALSE(process->alive());
 }
 
 TEST(ProcessTest, AZombieIsNotAlive) {

@@ -3,9 +3,11 @@
 #include "unit/host/target.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 namespace microvmi::test {
 namespace {
@@ -76,17 +79,20 @@ void Target::kill() {
 }
 
 void Target::serve(int socket, const std::function<std::uint64_t()>& setup) {
-  std::uint64_t answer = setup();
+  answer_questions(socket, setup());
+}
+
+void Target::answer_questions(int socket, std::uint64_t answer) {
   Command command{};
   do {
     if (::write(socket, &answer, sizeof answer) != sizeof answer) break;
     if (::read(socket, &command, sizeof command) != sizeof command) break;
-    answer = obey(command);
+    answer = obey(command, socket);
   } while (true);
   ::_exit(0);
 }
 
-std::uint64_t Target::obey(const Command& command) {
+std::uint64_t Target::obey(const Command& command, int socket) {
   void* place = reinterpret_cast<void*>(command.address);
   switch (command.verb) {
     case Verb::word:
@@ -97,6 +103,17 @@ std::uint64_t Target::obey(const Command& command) {
       return ::mprotect(place, command.size, PROT_NONE) == 0 ? 0 : 1;
     case Verb::map:
       return map_memory(command.backing, command.size);
+    case Verb::threads:
+      for (std::uint64_t i = 0; i < command.size; ++i) std::thread([] {}).join();
+      return 0;
+    case Verb::leave:
+      ::prctl(PR_SET_PDEATHSIG, 0);
+      std::thread([socket, first = ::pthread_self()] {
+        ::pthread_join(first, nullptr);
+        answer_questions(socket, 0);
+      }).detach();
+      ::syscall(SYS_exit, 0);  // of this thread alone, and without unwinding into gtest
+      break;
   }
   ::_exit(4);
 }
@@ -120,6 +137,17 @@ void Target::unmap(std::uint64_t address, std::uint64_t size) const {
 void Target::protect_none(std::uint64_t address, std::uint64_t size) const {
   if (ask({.verb = Verb::protect, .backing = {}, .address = address, .size = size}) != 0)
     std::abort();
+}
+
+void Target::run_threads(int count) const {
+  static_cast<void>(ask({.verb = Verb::threads,
+                         .backing = {},
+                         .address = 0,
+                         .size = static_cast<std::uint64_t>(count)}));
+}
+
+void Target::leave_to_another_thread() const {
+  static_cast<void>(ask({.verb = Verb::leave, .backing = {}, .address = 0, .size = 0}));
 }
 
 std::uint64_t Target::map_more(Backing backing, std::uint64_t size) const {

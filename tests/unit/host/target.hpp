@@ -38,12 +38,15 @@ class Target {
   void protect_none(std::uint64_t address, std::uint64_t size) const;
   // Another mapping of its own, the pattern in it; tells where.
   [[nodiscard]] std::uint64_t map_more(Backing backing, std::uint64_t size) const;
+  void run_threads(int count) const;  // one after the other
+  // Its first thread ends, and another one serves.
+  void leave_to_another_thread() const;
 
   // Kills it and waits for its end.
   void kill();
 
  private:
-  enum class Verb : std::uint8_t { word, unmap, protect, map };
+  enum class Verb : std::uint8_t { word, unmap, protect, map, threads, leave };
   struct Command {
     Verb verb;
     Backing backing;
@@ -52,7 +55,8 @@ class Target {
   };
 
   [[noreturn]] static void serve(int socket, const std::function<std::uint64_t()>& setup);
-  static std::uint64_t obey(const Command& command);
+  [[noreturn]] static void answer_questions(int socket, std::uint64_t answer);
+  static std::uint64_t obey(const Command& command, int socket);
   [[nodiscard]] std::uint64_t ask(const Command& command) const;
 
   pid_t pid_ = -1;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// Raw images: the address is the offset, or a list says where each piece belongs.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "connector/coredump/format.hpp"
+#include "connector/coredump/mapped_memory.hpp"
+
+namespace microvmi::coredump_connector {
+namespace {
+
+// Suffixes that programs give to images without a header.
+constexpr std::array<std::string_view, 5> kSuffixes{".raw", ".mem", ".vmem", ".img", ".dd"};
+
+Expected<std::vector<Extent>> ranges_of(const Source& source) {
+  std::vector<Extent> out;
+  for (const DumpRange& range : source.params.map) {
+    if (range.offset > source.size() || range.length > source.size() - range.offset)
+      return fail(Errc::invalid_argument,
+                  fmt::format("the map has {:#x} bytes from offset {:#x}, but {} has {:#x} bytes",
+                              range.length, range.offset, source.name(), source.size()),
+                  range.start, "check memflow.coredump.map");
+    out.push_back({to_integer(range.start), range.length, range.offset});
+  }
+  std::ranges::sort(out, {}, &Extent::gpa);
+  return out;
+}
+
+class RawFormat final : public Format {
+ public:
+  DumpFormat type() const override { return DumpFormat::raw; }
+
+  bool recognises(const Source& source) const override {
+    std::string suffix = source.params.filepath->extension().string();
+    std::ranges::transform(suffix, suffix.begin(),
+                           [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return std::ranges::find(kSuffixes, suffix) != kSuffixes.end();
+  }
+
+  Expected<Image> open(const Source& source) const override {
+    std::vector<Extent> extents{{.gpa = 0, .size = source.size(), .offset = 0}};
+    if (!source.params.map.empty()) {
+      auto ranges = ranges_of(source);
+      if (!ranges) return std::unexpected(ranges.error());
+      extents = *std::move(ranges);
+    }
+    Image image;
+    image.info.facts = {{"format", "raw"}, {"file_size", source.size()}};
+    image.memory = std::make_unique<MappedMemory>(source.file, std::move(extents));
+    return image;
+  }
+};
+
+}  // namespace
+
+const Format& raw_format() {
+  static const RawFormat format;
+  return format;
+}
+
+}  // namespace microvmi::coredump_connector
