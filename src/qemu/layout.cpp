@@ -60,7 +60,8 @@ Expected<std::vector<RamBlock>> main_blocks(const CommandLine& line, std::string
   constexpr std::uint64_t kDefault = 128 * kMiB;  // hw/core/machine.c, default_ram_size
   constexpr std::size_t kMostNodes = 128;         // include/sysemu/numa.h, MAX_NODES
   std::vector<std::string> ids = line.numa_memdevs;
-  if (const auto id = line.machine.get("memory-backend"); id && !id->empty() && ids.empty()) ids.emplace_back(*id);
+  if (const auto id = line.machine.get("memory-backend"); id && !id->empty() && ids.empty())
+    ids.emplace_back(*id);
   if (ids.size() > kMostNodes) return fail(Errc::invalid_argument, "too many NUMA nodes");
   std::vector<RamBlock> out;
   for (const std::string& id : ids) {
