@@ -11,7 +11,7 @@ namespace {
 namespace param = microvmi::param;
 
 // TOML 1.0, basic strings: what must be escaped.
-std::string quoted(std::string_view text) {
+std::string toml_text(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
@@ -31,10 +31,10 @@ std::string to_toml(const std::vector<param::Setting>& settings) {
   std::map<std::string, std::string> values;
   for (const param::Setting& one : settings) {
     std::string& list = values[one.key];
-    list.append(list.empty() ? "" : ", ").append(quoted(one.value));
+    list.append(list.empty() ? "" : ", ").append(toml_text(one.value));
   }
   std::string out;
-  for (const auto& [key, list] : values) out += quoted(key) + " = [" + list + "]\n";
+  for (const auto& [key, list] : values) out += toml_text(key) + " = [" + list + "]\n";
   return out;
 }
 

@@ -30,7 +30,10 @@ Selection select(std::span<const ConnectorInfo> registry, const DriverInitParams
     else
       out.attempts.push_back({info.type, std::move(readiness.error())});
   }
-  std::ranges::stable_partition(out.usable, [](const Usable& one) { return one.readiness.ready; });
+  // The connectors are in order as they are.
+  std::ranges::sort(out.usable, {}, [](const Usable& one) {
+    return std::pair(!one.readiness.ready, one.info->type);
+  });
   return out;
 }
 
