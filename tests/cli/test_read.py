@@ -10,11 +10,11 @@ from support import RAW, CliTest, pattern
 class ReadTest(CliTest):
     def setUp(self):
         super().setUp()
-        self.data = pattern(3 * 4096 + 100)
+        self.data = pattern(3 * 4096)  # whole pages: memory comes in no less
         self.file("memory.raw", self.data)
 
     def test_the_view_shows_address_hexadecimal_and_text(self):
-        self.file("text.raw", b"Hello, guest!\x00\x7f\xffsecond")
+        self.file("text.raw", b"Hello, guest!\x00\x7f\xffsecond".ljust(4096))
         self.assertEqual(
             self.ok("read", 0, 22, "text.raw", RAW).text,
             "000000000000  48 65 6c 6c 6f 2c 20 67  75 65 73 74 21 00 7f ff  |Hello, guest!...|\n"
