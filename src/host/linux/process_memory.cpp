@@ -28,6 +28,15 @@ constexpr bool usable(const Piece& piece, const WriteRequest&) { return piece.wr
 const std::byte* local_of(const Piece& piece, const ReadRequest&) { return piece.local; }
 const std::byte* local_of(const Piece&, const WriteRequest&) { return nullptr; }
 
+// The next read is likely to go on where this one ends, which is where a page ends at which the
+// processor's own prefetching stops. Costs nothing where that is wrong or nothing is there.
+void prefetch_next(const std::byte* end, std::size_t size) {
+  constexpr std::size_t kLine = 64;
+  constexpr std::size_t kLines = 4;
+  if (size < kPageSize / 2) return;
+  for (std::size_t i = 0; i < kLines; ++i) __builtin_prefetch(end + i * kLine);
+}
+
 bool copy(ReadRequest& request, std::size_t offset, const std::byte* from, std::size_t size) {
   const std::size_t copied = guarded_copy(request.into.data() + offset, from, size);
   request.done += copied;
@@ -37,11 +46,18 @@ bool copy(ReadRequest& request, std::size_t offset, const std::byte* from, std::
 }
 bool copy(WriteRequest&, std::size_t, const std::byte*, std::size_t) { return false; }
 
+void prefetch(const Piece& piece, const ReadRequest& request) {
+  const std::uint64_t offset = to_integer(request.gpa) - piece.gpa;
+  if (piece.local && offset < piece.size) __builtin_prefetch(piece.local + offset);
+}
+
 // Requests from the front on that lie in one local piece each; stops before the first that does
 // not, or whose file was cut: move() then says how far it goes.
 void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadRequest> batch) {
-  constexpr std::size_t kAhead = 8;  // loads that are on their way at once
+  constexpr std::size_t kAhead = 24;  // loads that are on their way at once
   const Piece* piece = snapshot.pieces.data();
+  for (const ReadRequest& request : batch.first(std::min(kAhead, batch.size())))
+    prefetch(*piece, request);
   std::size_t i = 0;
   for (; i < batch.size(); ++i) {
     ReadRequest& request = batch[i];
@@ -50,10 +66,7 @@ void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadReques
     if (gpa - piece->gpa >= piece->size && !(piece = snapshot.find(gpa))) break;
     const std::uint64_t offset = gpa - piece->gpa;
     if (!piece->local || size > piece->size - offset) break;
-    if (i + kAhead < batch.size()) {
-      const std::uint64_t next = to_integer(batch[i + kAhead].gpa) - piece->gpa;
-      if (next < piece->size) __builtin_prefetch(piece->local + next);
-    }
+    if (i + kAhead < batch.size()) prefetch(*piece, batch[i + kAhead]);
     guard.index = i;
     guard.copy(request.into.data(), piece->local + offset, size);
     request.done = size;
@@ -159,7 +172,34 @@ void ProcessMemory::run_batch(std::span<Request> batch) const {
   }
 }
 
-void ProcessMemory::read_batch(std::span<ReadRequest> batch) const { run_batch(batch); }
+// What run_batch() does where all is simple, in half as many instructions: they count where the
+// next copy should be on its way before this one has ended.
+bool ProcessMemory::read_one(ReadRequest& request) const {
+  if (recheck_is_due()) return false;
+  const SnapshotStore::Pin snapshot(snapshots_);
+  const std::uint64_t gpa = to_integer(request.gpa);
+  const Piece* piece = snapshot->find(gpa);
+  if (!piece || !piece->local) return false;
+  const std::uint64_t offset = gpa - piece->gpa;
+  if (request.into.size() > piece->size - offset) return false;
+  CopyGuard guard;
+  CopyGuard* const before = CopyGuard::enter(guard);
+  guard.index = 0;
+  prefetch_next(piece->local + offset + request.into.size(), request.into.size());
+  if (sigsetjmp(guard.back, 0) == 0) {
+    guard.copy(request.into.data(), piece->local + offset, request.into.size());
+    guard.index = 1;
+  }
+  CopyGuard::leave(before);
+  if (guard.index == 0 || !process_.alive()) return false;
+  request.done = request.into.size();
+  return true;
+}
+
+void ProcessMemory::read_batch(std::span<ReadRequest> batch) const {
+  if (batch.size() == 1 && read_one(batch[0])) return;
+  run_batch(batch);
+}
 
 void ProcessMemory::write_batch(std::span<WriteRequest> batch) {
   if (!process_.writable()) {

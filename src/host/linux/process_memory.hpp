@@ -79,6 +79,8 @@ class ProcessMemory final : public PhysicalMemory {
   bool recheck() const;
   Expected<void> publish(Layout layout, const Snapshot* previous) const;
 
+  bool read_one(ReadRequest& request) const;
+  bool recheck_is_due() const;
   void recheck_if_due() const;
   bool recheck_after_fault(std::uint64_t serial) const;
 

@@ -54,8 +54,12 @@ bool ProcessMemory::recheck() const {
   return publish(current->layout, current.get()).has_value();
 }
 
+bool ProcessMemory::recheck_is_due() const {
+  return now_in_ms() >= next_check_.load(std::memory_order_relaxed);
+}
+
 void ProcessMemory::recheck_if_due() const {
-  if (now_in_ms() < next_check_.load(std::memory_order_relaxed)) [[likely]]
+  if (!recheck_is_due()) [[likely]]
     return;
   const std::unique_lock lock(mutex_, std::try_to_lock);
   if (lock) recheck();
