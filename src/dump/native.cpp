@@ -169,10 +169,10 @@ Expected<void> PartialFile::commit(std::uint64_t size, bool sync) {
 }
 
 void bring_in(std::span<const std::byte> view) {
-  const auto first = reinterpret_cast<std::uintptr_t>(view.data()) / kPageSize * kPageSize;
-  const auto end = reinterpret_cast<std::uintptr_t>(view.data() + view.size());
+  const std::size_t before = reinterpret_cast<std::uintptr_t>(view.data()) % kPageSize;
+  auto* const first = const_cast<std::byte*>(view.data()) - before;
   // Linux 5.14 and later; older ones refuse, and nothing is lost.
-  ::madvise(reinterpret_cast<void*>(first), end - first, MADV_POPULATE_READ);
+  ::madvise(first, before + view.size(), MADV_POPULATE_READ);
 }
 
 NoFileSizeSignal::NoFileSizeSignal() {
