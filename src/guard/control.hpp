@@ -22,6 +22,8 @@ class GuardControl final : public RunControl {
  public:
   GuardControl(RunControl& own, Subject subject, GuardOptions options)
       : own_(own), subject_(std::move(subject)), options_(std::move(options)) {}
+  GuardControl(const GuardControl&) = delete;
+  GuardControl& operator=(const GuardControl&) = delete;
   ~GuardControl() override;
 
   Expected<void> pause() override;
