@@ -10,7 +10,6 @@
 namespace microvmi {
 namespace {
 
-using param::Problem;
 using param::Setting;
 
 std::string name_of(Connector connector) { return param::Value<Connector>::format(connector); }
@@ -86,7 +85,7 @@ class Expansion {
     if (named && !named->connector) return;  // that it names no connector is told by its own row
     const auto connector = named ? named->connector : only_owner();
     if (!connector) return;
-    for (Arg& one : args_) {
+    for (const Arg& one : args_) {
       std::string key = key_of(*connector, name_for(*connector, one.arg));
       out_.settings.push_back({std::move(key), value_for(one.arg), one.from.origin});
     }
