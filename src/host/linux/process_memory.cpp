@@ -63,7 +63,8 @@ void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadReques
     ReadRequest& request = batch[i];
     const std::uint64_t gpa = to_integer(request.gpa);
     const std::size_t size = request.into.size();
-    if (gpa - piece->gpa >= piece->size && !(piece = snapshot.find(gpa))) break;
+    if (gpa - piece->gpa >= piece->size) piece = snapshot.find(gpa);
+    if (!piece) break;
     const std::uint64_t offset = gpa - piece->gpa;
     if (!piece->local || size > piece->size - offset) break;
     if (i + kAhead < batch.size()) prefetch(*piece, batch[i + kAhead]);
