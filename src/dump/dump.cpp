@@ -49,6 +49,14 @@ std::string note_of(const Vm& vm, const Outcome& outcome) {
   return note.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
+std::string architecture_of(const Vm& vm) {
+  for (const Fact& fact : vm.info().facts)
+    if (const auto* text = std::get_if<std::string>(&fact.value);
+        text && fact.name == "architecture")
+      return *text;
+  return {};
+}
+
 class Dump {
  public:
   Dump(Vm& vm, const DumpOptions& options, Layout layout, PartialFile file)
@@ -69,8 +77,9 @@ class Dump {
  private:
   Expected<void> write_headers(const std::vector<Piece>& pieces) {
     if (options_.format == ImageFormat::raw) return {};
-    for (const dumper::Patch& patch : dumper::elf_headers(pieces, note_of(vm_, outcome_),
-                                                          layout_.header_size, layout_.file_size)) {
+    for (const dumper::Patch& patch :
+         dumper::elf_headers(pieces, note_of(vm_, outcome_), layout_.header_size, layout_.file_size,
+                             dumper::elf_machine(architecture_of(vm_)))) {
       if (const auto why = file_.write(patch.bytes, patch.offset))
         return std::unexpected(file_.failed("write", why));
       layout_.file_size = std::max(layout_.file_size, patch.offset + patch.bytes.size());

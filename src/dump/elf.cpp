@@ -4,8 +4,10 @@
 
 #include <elf.h>
 
+#include <array>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 namespace microvmi::dumper {
 namespace {
@@ -31,14 +33,15 @@ void put(std::vector<std::byte>& bytes, std::uint64_t offset, const T& value) {
   std::memcpy(bytes.data() + offset, &value, sizeof(value));
 }
 
-Elf64_Ehdr file_header(std::size_t headers, std::uint64_t table, std::uint64_t section) {
+Elf64_Ehdr file_header(std::size_t headers, std::uint64_t table, std::uint64_t section,
+                       std::uint16_t machine) {
   Elf64_Ehdr head{};
   std::memcpy(head.e_ident, ELFMAG, SELFMAG);
   head.e_ident[EI_CLASS] = ELFCLASS64;
   head.e_ident[EI_DATA] = ELFDATA2LSB;
   head.e_ident[EI_VERSION] = EV_CURRENT;
   head.e_type = ET_CORE;
-  head.e_machine = EM_X86_64;
+  head.e_machine = machine;
   head.e_version = EV_CURRENT;
   head.e_phoff = table;
   head.e_ehsize = sizeof(Elf64_Ehdr);
@@ -98,9 +101,24 @@ std::uint64_t elf_header_size(std::size_t pieces, std::uint64_t note_size) {
          note_size_with_head(note_size) + kAlignment;
 }
 
+std::uint16_t elf_machine(std::string_view architecture) {
+  // The spellings of QEMU's targets; the numbers are those of the ELF registry, as in elf.h.
+  constexpr std::array<std::pair<std::string_view, std::uint16_t>, 6> kMachines{
+      {{"i386", EM_386},
+       {"aarch64", EM_AARCH64},
+       {"arm", EM_ARM},
+       {"riscv", EM_RISCV},
+       {"ppc64", EM_PPC64},
+       {"s390x", EM_S390}}};
+  for (const auto& [name, machine] : kMachines)
+    if (name == architecture) return machine;
+  return EM_X86_64;
+}
+
 // The note takes the end of the head, the section header the place before it.
 std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
-                               std::uint64_t header_size, std::uint64_t end) {
+                               std::uint64_t header_size, std::uint64_t end,
+                               std::uint16_t machine) {
   const std::uint64_t note_size = note_size_with_head(note.size());
   const std::uint64_t note_at = (header_size - note_size) / 8 * 8;
   const std::uint64_t section_at = note_at - sizeof(Elf64_Shdr);
@@ -108,7 +126,7 @@ std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string&
   std::vector<Patch> patches{{.bytes = std::vector<std::byte>(header_size)}};
   std::vector<std::byte>& head = patches.front().bytes;
   const std::size_t headers = pieces.size() + 1;
-  put(head, 0, file_header(headers, fits ? kTable : end, section_at));
+  put(head, 0, file_header(headers, fits ? kTable : end, section_at, machine));
   if (headers >= PN_XNUM) {
     Elf64_Shdr section{};
     section.sh_info = static_cast<Elf64_Word>(headers);

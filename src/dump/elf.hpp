@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dump/layout.hpp"
@@ -25,9 +26,14 @@ struct Patch {
   std::vector<std::byte> bytes{};
 };
 
+// The e_machine of an architecture as GuestInfo's fact of that name has it; x86-64, which every
+// driver but those of QEMU stands for, where there is none.
+[[nodiscard]] std::uint16_t elf_machine(std::string_view architecture);
+
 // The file's head; and, where pieces that came apart need more headers than there is room for, a
 // second patch at `end` with the program headers.
 [[nodiscard]] std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
-                                             std::uint64_t header_size, std::uint64_t end);
+                                             std::uint64_t header_size, std::uint64_t end,
+                                             std::uint16_t machine);
 
 }  // namespace microvmi::dumper

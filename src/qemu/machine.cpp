@@ -12,11 +12,16 @@ namespace {
 
 enum class Arch : std::uint8_t { unknown, x86, arm, riscv, other };
 
-Arch arch_of(std::string_view program) {
+// What follows qemu-system- in the program's name; empty where it has another name.
+std::string_view target_of(std::string_view program) {
   constexpr std::string_view kPrefix = "qemu-system-";
   const std::size_t at = program.rfind(kPrefix);
-  if (at == std::string_view::npos) return Arch::unknown;
-  const std::string_view name = program.substr(at + kPrefix.size());
+  return at == std::string_view::npos ? "" : program.substr(at + kPrefix.size());
+}
+
+Arch arch_of(std::string_view program) {
+  const std::string_view name = target_of(program);
+  if (name.empty()) return Arch::unknown;
   if (name.starts_with("x86_64") || name.starts_with("i386")) return Arch::x86;
   if (name.starts_with("aarch64") || name.starts_with("arm")) return Arch::arm;
   if (name.starts_with("riscv")) return Arch::riscv;
@@ -81,6 +86,13 @@ Expected<Machine> machine_of(const CommandLine& line, std::string_view program) 
                 {}, "start it with a QMP socket, which tells the layout");
   const std::size_t version = std::min(family->name.size() + 1, name.size());
   return Machine{family->board, name, version_in(std::string_view(name).substr(version))};
+}
+
+std::string architecture_of(const CommandLine& line, std::string_view program) {
+  const std::string_view target = target_of(program);
+  if (target.starts_with("riscv")) return "riscv";  // an ELF core does not tell 32 from 64 by it
+  if (!target.empty()) return std::string(target);
+  return machine_of(line, program) ? "x86_64" : "";  // only boards of x86 go without such a name
 }
 
 const char* default_ram_id(Board board) {

@@ -31,6 +31,10 @@ struct Machine {
 // machine is one of x86. Errc::not_supported for boards whose layout is not known here.
 [[nodiscard]] Expected<Machine> machine_of(const CommandLine& line, std::string_view program);
 
+// "x86_64", "aarch64", "riscv": the guest's architecture, as the program's name or its board tells;
+// empty where neither does.
+[[nodiscard]] std::string architecture_of(const CommandLine& line, std::string_view program);
+
 // The id of the RAM block that -m alone makes.
 [[nodiscard]] const char* default_ram_id(Board board);
 

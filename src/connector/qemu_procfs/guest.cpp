@@ -56,6 +56,7 @@ class Facts {
     const qemu::CommandLine& line = process.line;
     const auto machine = qemu::machine_of(line, process.program);
     add("machine", machine ? machine->name : line.machine.text("type"));
+    add("architecture", qemu::architecture_of(line, process.program));
     add("accelerator", accelerator_of(process));
     add("memory_backends", backends_of(line));
     add("uuid", line.uuid);

@@ -70,6 +70,22 @@ TEST(ElfLayoutTest, ReadelfUnderstandsWhatWeWrite) {
   EXPECT_EQ(text.find("rror"), std::string::npos) << text;
 }
 
+TEST(ElfLayoutTest, TheFileIsOfTheGuestsArchitecture) {
+  const test::TempFolder folder;
+  const auto script = std::make_shared<test::Script>();
+  script->map = scattered(1);
+  const auto machine_in_file = [&](const char* architecture) {
+    if (architecture) script->facts = {{"architecture", std::string(architecture)}};
+    Vm vm = test::scripted_vm(script);
+    const auto file = folder.path() / "guest.elf";
+    if (!dump(vm, file)) return -1;
+    return int{test::ElfFile(test::content_of(file)).head.e_machine};
+  };
+  EXPECT_EQ(machine_in_file(nullptr), EM_X86_64);
+  EXPECT_EQ(machine_in_file("aarch64"), EM_AARCH64);
+  EXPECT_EQ(machine_in_file("riscv"), EM_RISCV);
+}
+
 TEST(ElfLayoutTest, AddressesBeyondWhatAFileCanHold) {
   const MemoryMap map{.regions = {{.gpa = Gpa{1ULL << 63}, .size = kPageSize}}};
   const auto raw = dumper::lay_out(map, ImageFormat::raw, kNote);

@@ -20,6 +20,7 @@ struct Script {
   std::set<std::uint64_t> zero{};       // pages of zeros
   std::map<std::uint64_t, Errc> bad{};  // pages that fail otherwise
   bool views = false;
+  std::vector<Fact> facts{};
   std::atomic<bool> is_dead = false;       // every read fails: disconnected
   std::function<void(Gpa)> before_read{};  // from any thread
 };
@@ -92,13 +93,15 @@ class ScriptedMemory final : public PhysicalMemory {
 
 class ScriptedGuest final : public Driver {
  public:
-  explicit ScriptedGuest(std::shared_ptr<Script> script) : memory_(std::move(script)) {}
+  explicit ScriptedGuest(const std::shared_ptr<Script>& script)
+      : facts_(script->facts), memory_(script) {}
   PhysicalMemory& memory() override { return memory_; }
   GuestInfo info() const override {
-    return {.vm_name = "a \"name\"\n", .pid = 42, .connector = "scripted"};
+    return {.vm_name = "a \"name\"\n", .pid = 42, .connector = "scripted", .facts = facts_};
   }
 
  private:
+  std::vector<Fact> facts_;
   ScriptedMemory memory_;
 };
 

@@ -29,6 +29,14 @@ Expected<GuestLayout> derive(Words words, const LayoutFacts& facts = {},
   return derive_layout(line, *machine, facts);
 }
 
+TEST(Architecture, IsThatOfTheProgramElseOfTheBoard) {
+  const CommandLine none = parse_command_line(Words{"qemu"});
+  EXPECT_EQ(architecture_of(none, "/usr/bin/qemu-system-aarch64"), "aarch64");
+  EXPECT_EQ(architecture_of(none, "qemu-system-riscv64"), "riscv");
+  EXPECT_EQ(architecture_of(none, "/usr/libexec/qemu-kvm"), "x86_64");
+  EXPECT_EQ(architecture_of(parse_command_line(Words{"qemu", "-M", "virt"}), "/opt/renamed"), "");
+}
+
 // [gpa, end) of `block` at `offset`
 Extent range(std::uint64_t gpa, std::uint64_t end, std::uint64_t offset, std::size_t block = 0) {
   return {.gpa = gpa, .size = end - gpa, .block = block, .offset = offset};
