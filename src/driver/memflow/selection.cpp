@@ -2,6 +2,8 @@
 // Probing and opening connectors in turn, keeping every reason.
 #include "driver/memflow/selection.hpp"
 
+#include "init/telling.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -58,11 +60,12 @@ Error failure(std::span<const ConnectorAttempt> attempts) {
     error.message.insert(0, std::string(name_of(attempts.front().connector)) + ": ");
     return error;
   }
-  Error error{.code = Errc::not_found, .message = "no connector could open a guest"};
+  Error error{.code = Errc::none, .message = "no connector could open a guest"};
   for (const ConnectorAttempt& one : attempts) {
     error.message += std::string("\n    ") + name_of(one.connector) + ": " + to_text(one.error);
-    if (one.error.code != Errc::not_applicable) error.code = one.error.code;
+    error.code = more_telling(error.code, one.error.code);
   }
+  if (error.code == Errc::none) error.code = Errc::not_found;
   return error;
 }
 

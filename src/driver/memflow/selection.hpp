@@ -34,7 +34,7 @@ struct Selection {
                                                            const DriverInitParams& params,
                                                            const InitOptions& options);
 
-// All reasons in one error; its code is that of the last connector the parameters concern.
+// All reasons in one error; its code is that of the connector that tells most.
 [[nodiscard]] Error failure(std::span<const ConnectorAttempt> attempts);
 
 }  // namespace microvmi::memflow
