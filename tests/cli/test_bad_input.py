@@ -114,7 +114,7 @@ class TargetTest(CliTest):
     def test_contradictions(self):
         self.fails(2, "info", "memory.raw", "--pid=1", says="--pid names a guest")
         self.fails(2, "info", "memory.raw", "--vm-name=a", says="--vm-name names a guest")
-        self.fails(2, "info", "12345", "--pid=1", says="given twice")
+        self.fails(2, "info", "4194301", "--pid=1", says="given twice")
         self.fails(2, "info", "memory.raw", "--driver=kvm", says="--driver names kvm")
         self.fails(2, "info", "vmi://kvm/?unix-socket=/a", "--driver=qemu",
                    says="--driver names qemu")

@@ -57,6 +57,12 @@ class LiveTest(CliTest):
         self.assertIn(f"microvmi info {self.guest.pid}", table)
         self.assertEqual(len(self.ok("scan", "--json", "--pid", self.guest.pid).json), len(rows))
 
+    def test_it_says_which_guest_was_taken_where_none_is_named(self):
+        taken = self.run_tool("info", "--json")
+        self.assertEqual(taken.code, 0)
+        self.assertIn(f"no guest is named; this is process {taken.json['pid']}", taken.err)
+        self.assertEqual(self.ok("info", "--json", self.guest.pid).err, "")
+
     def test_info_by_name_pid_options_and_url(self):
         asked = [[self.name], [self.guest.pid], ["--pid", self.guest.pid], ["--vm-name", self.name],
                  [f"vmi://memflow/?qemu-procfs.pid={self.guest.pid}"]]

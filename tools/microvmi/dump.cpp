@@ -3,8 +3,6 @@
 #include "microvmi/dump.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
 #include "command.hpp"
 #include "json.hpp"
 #include "progress.hpp"
@@ -24,11 +22,6 @@ struct DumpResult {
   DumpReport report;
   std::chrono::duration<double> time{};
 };
-
-void note(const std::string& text) {
-  const std::string line = "microvmi: " + printable(text) + '\n';
-  static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()) > 0);
-}
 
 Result<DumpResult> dump_now(Session& session, Vm& vm, const std::string& file, ImageFormat format) {
   Progress progress;

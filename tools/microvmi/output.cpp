@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "terminal.hpp"
+
 namespace microvmi::tool {
 namespace {
 
@@ -59,6 +61,11 @@ Outcome Output::finish() {
 }
 
 // What is closed is opened the wrong way round, so that using it stays an error.
+void note(std::string_view text) {
+  const std::string line = "microvmi: " + printable(text) + '\n';
+  static_cast<void>(::write(STDERR_FILENO, line.data(), line.size()) > 0);
+}
+
 void occupy_standard_descriptors() {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
     if (::fcntl(fd, F_GETFD) == -1)

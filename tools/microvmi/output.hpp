@@ -31,6 +31,9 @@ class Output {
   std::string buffer_;
 };
 
+// A line on stderr for the person who reads stdout, or a file, and may be misled without it.
+void note(std::string_view text);
+
 // Descriptors 0 to 2 are never left free for the next file that is opened.
 void occupy_standard_descriptors();
 

@@ -37,6 +37,17 @@ void drop_weaker_images(Request& request) {
   if (guest_named && image_weak) memflow.reset();
 }
 
+// Where nobody said which guest, it is said which one was taken.
+void tell_choice(const Request& request, const Vm& vm) {
+  const GuestInfo info = vm.info();
+  const GuestChoice choice = vm.driver_type() == DriverType::memflow
+                                 ? guest_choice(request.params, Connector::qemu_procfs)
+                                 : guest_choice(request.params, vm.driver_type());
+  if (!info.pid || choice.pid || choice.vm_name) return;
+  note("no guest is named; this is process " + std::to_string(*info.pid) +
+       (info.vm_name ? " (" + *info.vm_name + ")" : ""));
+}
+
 }  // namespace
 
 std::uint64_t Session::number(const char* name, const std::optional<std::string>& text) {
@@ -110,7 +121,10 @@ Result<Vm> Session::open(const Request& request, bool guard) {
   options.wait.stop = stop_;
   if (guard) options.guard.emplace();
   auto vm = init(request.driver, request.params, options);
-  if (vm) return *std::move(vm);
+  if (vm) {
+    tell_choice(request, *vm);
+    return *std::move(vm);
+  }
   std::string text = to_text(vm.error());
   if (!vm.error().problems.empty()) return misused(std::move(text));
   if (request.target.kind == Target::Kind::name)
