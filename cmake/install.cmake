@@ -28,7 +28,7 @@ set(MICROVMI_PRIVATE_LIBRARIES "")
 if(NOT BUILD_SHARED_LIBS)
   set(MICROVMI_DEPENDENCIES
     "find_dependency(Threads)\nfind_dependency(fmt)\nfind_dependency(tomlplusplus)")
-  set(MICROVMI_PRIVATE_LIBRARIES "-ltomlplusplus -lfmt -lstdc++ -lpthread")
+  set(MICROVMI_PRIVATE_LIBRARIES "-ltomlplusplus -lfmt -lstdc++ -lm -lpthread")
 endif()
 
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/microvmi)

@@ -12,12 +12,14 @@ using test::TinyGuest;
 class QemuSubject final : public Subject {
  public:
   explicit QemuSubject(std::unique_ptr<TinyGuest> guest, RamBackend backend)
-      : guest_(std::move(guest)), backend_(backend) {}
+      : guest_(std::move(guest)),
+        pid_(static_cast<std::uint32_t>(guest_->qemu().pid())),
+        backend_(backend) {}
 
   std::expected<Vm, InitError> open() override {
     return init(DriverType::memflow,
-                DriverInitParams{.memflow = MemflowInitParams{
-                                     .args = QemuProcfsParams{.pid = *Pid::of(pid())}}});
+                DriverInitParams{
+                    .memflow = MemflowInitParams{.args = QemuProcfsParams{.pid = *Pid::of(pid_)}}});
   }
 
   std::vector<MemoryRegion> ram() override { return guest_->qemu().ram(); }
@@ -38,7 +40,7 @@ class QemuSubject final : public Subject {
   }
 
   GuestInfo info() override {
-    return {.vm_name = "contract", .pid = pid(), .vcpus = 1, .connector = "qemu-procfs"};
+    return {.vm_name = "contract", .pid = pid_, .vcpus = 1, .connector = "qemu-procfs"};
   }
 
   std::optional<bool> running() override {
@@ -68,9 +70,8 @@ class QemuSubject final : public Subject {
   }
 
  private:
-  [[nodiscard]] std::uint32_t pid() { return static_cast<std::uint32_t>(guest_->qemu().pid()); }
-
   std::unique_ptr<TinyGuest> guest_;
+  std::uint32_t pid_;  // also that of the dead guest
   RamBackend backend_;
 };
 

@@ -104,7 +104,7 @@ TEST(FindLiveTest, WrappersThreadsAndZombiesAreNone) {
   options.name = "only one";
   const auto guest = QemuGuest::start(options);
   ASSERT_TRUE(guest) << guest.error();
-  const Child shell({"/bin/sh", "-c", "sleep 60; :", "qemu-system-x86_64", "-name", "only one",
+  const Child shell({"/bin/sh", "-c", "kill -STOP $$; :", "qemu-system-x86_64", "-name", "only one",
                      "-M", "pc", "-m", "64", "-nodefaults"});
   EXPECT_EQ(count_named("only one"), 1U);
   EXPECT_EQ(process_of(shell.pid()).error().code, Errc::invalid_argument);
