@@ -63,12 +63,12 @@ Expected<void> add_memory_devices(const CommandLine& line, std::uint64_t start, 
     if (!is_memory_device(device.driver)) continue;
     const std::string id = device.options.text("memdev");
     const RamBackend* backend = line.backend(id);
-    if (!backend || start == 0 || backend->size > kMost)
+    const std::uint64_t size = backend ? visible_size(device, *backend) : 0;
+    if (size == 0 || start == 0 || backend->size > kMost)
       return fail(
           Errc::not_supported,
           fmt::format("-device {} with memory backend \"{}\" is not understood", device.driver, id),
           {}, "start it with a QMP socket, which tells the layout");
-    const std::uint64_t size = visible_size(device, *backend);
     const std::uint64_t at =
         address_in(device).value_or(first_fit(taken, start, size, grain_of(*backend)));
     if (at > kMost) return fail(Errc::invalid_argument, "no such address: " + std::to_string(at));

@@ -20,6 +20,8 @@ write([
          '{"qom-type":"memory-backend-ram","id":"d","size":268435456}',
          "-device", '{"driver":"pc-dimm","memdev":"d","addr":"0x140000000"}',
          "-device", "nvdimm,memdev=d,label-size=128K"),
+    line(X86, "-m", "1G,slots=4,maxmem=8G", "-object", "memory-backend-ram,id=d,size=268456",
+         "-device", "nvdimm,memdev=d,label-size=128K"),  # nothing is left beside the label
     line(X86, "-M", "microvm", "-qmp", "unix:/run/a,server=on,wait=off", "-bios", "x"),
     line(X86, "-chardev", "socket,id=m,fd=3,server=on", "-mon", "chardev=m,mode=control"),
     line("qemu-system-aarch64", "-M", "virt", "-m", "1.5G", "-smp", "sockets=2,cores=2"),

@@ -181,6 +181,14 @@ TEST(AmdRuleTest, AnUnknownVersionIsNoGuess) {
   EXPECT_EQ(high({"-M", "pc", "-cpu", "EPYC", "-m", "900G"}), k4G);
 }
 
+TEST(LayoutRefusalTest, ADeviceOfWhichNothingIsLeftBesideItsLabel) {
+  const auto layout =
+      derive({"-M", "pc,nvdimm=on", "-m", "1G,slots=4,maxmem=8G", "-object",
+              "memory-backend-ram,id=d,size=268456", "-device", "nvdimm,memdev=d,label-size=128K"});
+  ASSERT_FALSE(layout);
+  EXPECT_THAT(layout.error().message, HasSubstr("nvdimm"));
+}
+
 TEST(LayoutRefusalTest, NothingIsGuessed) {
   const auto why = [](const Words& words, const char* program = "qemu-system-x86_64") {
     const auto layout = derive(words, {}, program);
