@@ -36,9 +36,9 @@ Expected<QemuProcess> by_pid(std::span<const QemuProcess> found, const Wanted& w
     return fail(Errc::not_found, fmt::format("pid {} is no QEMU", *wanted.pid));
   if (wanted.name && *wanted.name != one->line.name)
     return fail(Errc::invalid_argument,
-                fmt::format("pid {} is {}, not \"{}\"", one->pid,
+                fmt::format("pid {} is {}, not {:?}", one->pid,
                             one->line.name.empty() ? "a guest without a name"
-                                                   : fmt::format("\"{}\"", one->line.name),
+                                                   : fmt::format("{:?}", one->line.name),
                             *wanted.name),
                 {}, "leave out the name or the pid");
   return readable(*one);
@@ -52,17 +52,22 @@ Expected<QemuProcess> by_name(std::span<const QemuProcess> found, const std::str
   if (!matching.empty())
     return fail(
         Errc::invalid_argument,
-        fmt::format("{} guests have the name \"{}\": {}", matching.size(), name, list(matching)),
-        {}, "choose one by its pid");
-  return fail(Errc::not_found, fmt::format("no QEMU runs a guest \"{}\"; running: {}", name,
+        fmt::format("{} guests have the name {:?}: {}", matching.size(), name, list(matching)), {},
+        "choose one by its pid");
+  return fail(Errc::not_found, fmt::format("no QEMU runs a guest {:?}; running: {}", name,
                                            found.empty() ? "none" : list(pointers(found))));
 }
 
 }  // namespace
 
+std::string in_one_line(const std::string& text) {
+  const std::string quoted = fmt::format("{:?}", text);
+  return quoted.substr(1, quoted.size() - 2);
+}
+
 std::string to_text(const QemuProcess& process) {
   return fmt::format("pid {} ({})", process.pid,
-                     process.line.name.empty() ? "without a name" : process.line.name);
+                     process.line.name.empty() ? "without a name" : in_one_line(process.line.name));
 }
 
 Expected<QemuProcess> choose(std::span<const QemuProcess> found, const Wanted& wanted) {

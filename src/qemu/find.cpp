@@ -146,9 +146,10 @@ Expected<QemuProcess> process_of(std::uint32_t pid) {
                 "see which guests run: microvmi scan");
   auto found = candidate_of(pid);
   if (found) return std::move(found->process);
-  return fail(found.error().code,
-              "pid " + std::to_string(pid) + " (" + stat->comm + ") " + found.error().message, {},
-              "see which guests run: microvmi scan");
+  return fail(
+      found.error().code,
+      "pid " + std::to_string(pid) + " (" + in_one_line(stat->comm) + ") " + found.error().message,
+      {}, "see which guests run: microvmi scan");
 }
 
 }  // namespace microvmi::qemu

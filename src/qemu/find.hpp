@@ -55,6 +55,9 @@ struct Wanted {
 [[nodiscard]] Expected<QemuProcess> choose(std::span<const QemuProcess> found,
                                            const Wanted& wanted);
 
+// Names are their owners' to choose: line breaks and other control characters as \n, \x1b, ...
+[[nodiscard]] std::string in_one_line(const std::string& text);
+
 // "pid 17 (win10)"
 [[nodiscard]] std::string to_text(const QemuProcess& process);
 

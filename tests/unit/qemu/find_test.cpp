@@ -82,6 +82,17 @@ QemuProcess process(std::uint32_t pid, std::string name, bool readable = true) {
 const std::vector<QemuProcess> kRunning{process(5, "hidden", false), process(17, "win10"),
                                         process(18, "twin"), process(19, "twin"), process(20, "")};
 
+TEST(ChooseTest, ANameCannotAddLinesToAnError) {
+  const std::vector<QemuProcess> running{process(7, "a\nmicrovmi: b\x1b[2J"), process(8, "c\td")};
+  EXPECT_EQ(to_text(running[0]), "pid 7 (a\\nmicrovmi: b\\x1b[2J)");
+  for (const Wanted& wanted : {Wanted{.name = "c\nd"}, Wanted{.name = "e", .pid = 7}}) {
+    const auto none = choose(running, wanted);
+    ASSERT_FALSE(none);
+    EXPECT_EQ(none.error().message.find_first_of("\n\t\x1b"), std::string::npos)
+        << none.error().message;
+  }
+}
+
 TEST(ChooseTest, ByName) {
   EXPECT_EQ(choose(kRunning, {.name = "win10"})->pid, 17U);
   const auto twins = choose(kRunning, {.name = "twin"});
