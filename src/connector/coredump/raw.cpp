@@ -49,6 +49,9 @@ class RawFormat final : public Format {
     }
     Image image;
     image.info.facts = {{"format", "raw"}, {"file_size", source.size()}};
+    // A map is of whole pages, so what remains has no place in it and is told here.
+    if (source.params.map.empty() && source.size() % kPageSize != 0)
+      image.info.facts.push_back({"bytes_past_last_page", source.size() % kPageSize});
     image.memory = std::make_unique<MappedMemory>(source.file, std::move(extents));
     return image;
   }

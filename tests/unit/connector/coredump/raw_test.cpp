@@ -24,6 +24,7 @@ TEST_F(RawImageTest, TheAddressIsTheOffset) {
   EXPECT_THAT(vm->memory().map()->regions, ElementsAre(MemoryRegion{Gpa{0}, 8 * kPage}));
   EXPECT_EQ(read(*vm, 0, bytes_.size()), bytes_) << "the incomplete page at the end too";
   EXPECT_EQ(value<std::string>(*vm, "format"), "raw");
+  EXPECT_EQ(value<std::uint64_t>(*vm, "bytes_past_last_page"), 100U);
   std::vector<std::byte> into(2);
   EXPECT_EQ(read_one(*vm, 8 * kPage + 99, into).done, 1U);
 }
