@@ -37,6 +37,9 @@ class DumpTest(CliTest):
 
     def test_json(self):
         report = self.ok("dump", "-o", "out.raw", "--format=raw", "--json", "memory.raw", RAW).json
+        self.assertEqual(set(report), {"file", "format", "bytes", "file_size", "padded", "unreadable",
+                                       "first_unreadable", "paused", "milliseconds"})
+        self.assertIsInstance(report["milliseconds"], int)  # as every number in JSON
         self.assertEqual({key: report[key] for key in ("file", "format", "bytes", "file_size",
                                                        "padded", "unreadable", "paused")},
                          {"file": "out.raw", "format": "raw", "bytes": len(self.data),
@@ -57,7 +60,23 @@ class DumpTest(CliTest):
         for place in ("fifo", "folder", "absent/out.elf", "/dev/null", "/proc/out.elf"):
             self.fails(1, "dump", "-o", place, "memory.raw", RAW, timeout=10)
 
-    def test_a_full_disk_leaves_no_file_and_names_the_partial_one(self):
+    def test_a_full_file_system(self):
+        if subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode:
+            self.skipTest("this machine allows no user and mount namespaces")
+        self.path("disk").mkdir()
+        script = (f'mount -t tmpfs -o size=1m none disk && "{TOOL}" dump -o disk/out '
+                  f'--format "$0" memory.raw {RAW}; echo "code $?"; ls disk; '
+                  'stat -c %s disk/out.partial')
+        for shape in ("elf", "raw"):
+            done = subprocess.run(["unshare", "-rm", "sh", "-c", script, shape], cwd=self.folder,
+                                  env=self.env, check=False, capture_output=True, timeout=60)
+            words = done.stdout.decode().split()
+            self.assertEqual(words[:3], ["code", "1", "out.partial"], done)
+            self.assertLessEqual(int(words[3]), 1 << 20)
+            for says in ("No space left on device", "'disk/out.partial' holds", "below 0x"):
+                self.assertIn(says, done.stderr.decode())
+
+    def test_a_size_limit_leaves_no_file_and_names_the_partial_one(self):
         limited = f'ulimit -f 1024; trap "" XFSZ; "{TOOL}" dump -o out.raw --format raw memory.raw {RAW}'
         done = subprocess.run(["bash", "-c", limited], cwd=self.folder, env=self.env, check=False,
                               capture_output=True, timeout=60)

@@ -56,7 +56,7 @@ Json to_json(const DumpResult& result, ImageFormat format, bool paused) {
           {"unreadable", report.unreadable},
           {"first_unreadable", place ? Json(to_integer(*place)) : Json(nullptr)},
           {"paused", paused},
-          {"seconds", result.time.count()}};
+          {"milliseconds", std::chrono::ceil<std::chrono::milliseconds>(result.time).count()}};
 }
 
 Outcome run(Session& session, const Options& options) {
@@ -94,7 +94,7 @@ Run declare(CLI::App& app) {
   app.add_flag("--pause", options->pause, "Pause the guest meanwhile, guarded against our own end");
   app.add_flag("--json", options->json,
                "One object {file, format, bytes, file_size, padded, unreadable, first_unreadable, "
-               "paused, seconds}");
+               "paused, milliseconds}");
   return [options](Session& session) { return run(session, *options); };
 }
 
