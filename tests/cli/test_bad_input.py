@@ -33,6 +33,16 @@ class UsageTest(CliTest):
                              (["--kvm-timeout=3s"], "required")):
             self.fails(2, "info", *option, says=says)
 
+    def test_an_option_twice(self):
+        for twice in (["--config=a", "--config", "b"], ["--driver=kvm", "--driver=xen"]):
+            self.fails(2, "info", *twice, says=twice[0].split("=")[0] + " is given more than once")
+
+    def test_a_wrong_length_is_one_problem(self):
+        for length in ("8E", "18446744073709551616", "x"):
+            shown = self.fails(2, "read", 0, length, says="LENGTH").err
+            self.assertEqual(shown.count("LENGTH"), 1, shown)
+        self.fails(2, "read", 0, 0, says="LENGTH expects at least 1")
+
     def test_an_option_without_its_value(self):
         self.fails(2, "info", "--pid")
         self.fails(2, "dump", "-o")
@@ -110,6 +120,14 @@ class TargetTest(CliTest):
         self.fails(2, "info", "123456", says=["./123456", "--pid 123456"])
         self.assertEqual(self.rows("./123456"), {"memflow.coredump.filepath": ["./123456"]})
         self.assertEqual(self.rows("--pid", "123456"), {"pid": ["123456"]})
+
+    def test_what_is_there_and_no_file_is_refused_as_what_it_is(self):
+        os.mkfifo(self.path("fifo"))
+        self.path("loop").symlink_to("loop")
+        self.path("folder").mkdir()
+        self.fails(1, "info", "fifo", says="fifo is a FIFO", timeout=10)
+        self.fails(1, "info", "loop", says="Too many levels of symbolic links")
+        self.assertEqual(self.rows("folder"), {"vm-name": ["folder"]})
 
     def test_contradictions(self):
         self.fails(2, "info", "memory.raw", "--pid=1", says="--pid names a guest")

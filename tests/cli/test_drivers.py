@@ -60,6 +60,13 @@ class ShapeTest(CliTest):
                 self.assertIn("there is no option --no-such", result.err)
                 self.assertNotIn(f"no option {name}", result.err)
 
+    def test_help_beside_a_named_driver_shows_its_rows_alone(self):
+        shown = self.ok("info", "--driver=kvm", "--help").text
+        self.assertIn("--kvm-unix-socket", shown)
+        self.assertIn("--vm-name", shown)
+        self.assertNotIn("--memflow-", shown)
+        self.assertIn("--memflow-", self.ok("info", "--driver=vmware", "--help").text)
+
     def test_help_of_one_driver(self):
         shown = self.ok("drivers", "kvm").text
         self.assertIn("--kvm-unix-socket", shown)

@@ -46,6 +46,12 @@ std::vector<std::string> long_options(const CLI::App& app) {
   return names;
 }
 
+// Those of the driver that --driver names, else of all.
+std::vector<DriverInitParamDesc> rows_for(const std::optional<std::string>& driver) {
+  const auto type = param::Value<DriverType>::parse(driver.value_or(""));
+  return type ? possible_init_args(*type) : every_init_arg();
+}
+
 }  // namespace
 
 std::string with_dashes(std::string option) {
@@ -150,7 +156,8 @@ Outcome CommandLine::parse(std::vector<std::string> words) {
     if (unknown_.empty()) unknown_.emplace_back("a command is required, such as info");
   } catch (const CLI::ArgumentMismatch& error) {
     const std::string_view text = error.what();
-    unknown_.push_back(std::string(text.substr(0, text.find(':'))) + " needs a value");
+    unknown_.push_back(std::string(text.substr(0, text.find(':'))) +
+                       (text.contains("At Most") ? " is given more than once" : " needs a value"));
   } catch (const CLI::ParseError& error) {
     unknown_.emplace_back(error.what());
   }
@@ -211,7 +218,7 @@ std::string CommandLine::help() const {
     out += format.make_positionals(&top) + format.make_groups(&top, CLI::AppFormatMode::Normal);
   out += format.make_groups(&app_, CLI::AppFormatMode::Normal);
   while (out.ends_with("\n\n")) out.pop_back();
-  return out + '\n' + kTargets + "\n\n" + param::help(every_init_arg());
+  return out + '\n' + kTargets + "\n\n" + param::help(rows_for(given_.driver));
 }
 
 const CLI::App* CommandLine::app(const std::string& command) const {

@@ -30,7 +30,8 @@ struct Range {
 Range range_of(Session& session, const Options& options) {
   Range range{.gpa = Gpa{session.number("GPA", options.gpa)},
               .length = session.number("LENGTH", options.length)};
-  if (options.length && range.length == 0) session.wrong("LENGTH expects at least 1");
+  if (range.length == 0 && param::parse_size(options.length.value_or("")))
+    session.wrong("LENGTH expects at least 1");
   if (range.length != 0 && to_integer(range.gpa) + (range.length - 1) < to_integer(range.gpa))
     session.wrong("GPA and LENGTH run past the last address there is");
   if (options.pad) {

@@ -67,6 +67,18 @@ std::string to_table(const std::vector<Found>& rows) {
   return out;
 }
 
+// With what this user may not read, as "none" alone would be taken for "no guest runs".
+std::string nothing_found(const DriverInitParams& params) {
+  std::string out = "no guest that could be opened was found\n";
+  for (const ConnectorInfo& connector : connectors()) {
+    const auto ready = connector.probe ? connector.probe(params) : Expected<Readiness>();
+    if (!ready && ready.error().code == Errc::permission_denied)
+      out += fmt::format("  {}: {}\n", name_of(connector.type),
+                         printable(microvmi::to_text(ready.error())));
+  }
+  return out;
+}
+
 struct Options {
   bool json = false;
   bool quick = false;
@@ -88,7 +100,7 @@ Outcome run(Session& session, const Options& options) {
   if (common && common->vm_name)
     std::erase_if(rows, [&](const Found& one) { return one.vm_name != common->vm_name; });
   if (options.json) return session.out().write(to_text(to_json(rows)));
-  if (rows.empty()) return session.out().write("no guest that could be opened was found\n");
+  if (rows.empty()) return session.out().write(nothing_found(request->params));
   return session.out().write(to_table(rows));
 }
 

@@ -129,7 +129,7 @@ Result<Vm> Session::open(const Request& request, bool guard) {
   if (!vm.error().problems.empty()) return misused(std::move(text));
   if (request.target.kind == Target::Kind::name)
     text += "\n'" + *given_.target +
-            "' was taken for the name of a VM, as it has no slash and is no file here";
+            "' was taken for the name of a VM, as it has no slash and no file here has that name";
   return failed(std::move(text));
 }
 

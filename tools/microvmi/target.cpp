@@ -28,7 +28,11 @@ Readings readings_of(const std::string& text) {
                .pid = text.find_first_not_of("0123456789") == std::string::npos,
                .name = false};
   // A name is what remains; it is only looked for where it would contradict.
-  all.name = (!all.file && !all.pid) || is_name_of_a_guest(text);
+  // A device, a FIFO or a link that leads nowhere is meant as a file too, and refused as one.
+  const bool odd = !all.file && !all.pid && exists(std::filesystem::symlink_status(text, ec)) &&
+                   !std::filesystem::is_directory(text, ec);
+  all.name = (!all.file && !all.pid && !odd) || is_name_of_a_guest(text);
+  if (odd && !all.name) all.file = true;
   return all;
 }
 

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What another user is told of a guest that it may not read: exactly what is missing."""
+import os
+import unittest
+
+import qemu
+from support import CliTest
+
+NOBODY = 65534
+
+
+@unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")
+@unittest.skipUnless(os.geteuid() == 0, "only root can become another user")
+class PermissionTest(CliTest):
+    def setUp(self):
+        super().setUp()
+        self.guest = qemu.Qemu(self.folder, "line\nbreak")
+        self.addCleanup(self.guest.stop)
+        self.env["HOME"] = "/nonexistent"
+        self.other = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
+
+    def test_opening_names_the_users_and_the_capability(self):
+        shown = self.fails(1, "info", "--pid", self.guest.pid, **self.other, says=[
+            "permission_denied", "belongs to user 0, this is user 65534", "CAP_SYS_PTRACE"]).err
+        self.assertIn(f"pid {self.guest.pid} (line\\nbreak)", shown)
+
+    def test_scan_does_not_call_it_absent(self):
+        asked = ["scan", "--pid", self.guest.pid]
+        self.assertEqual(self.ok(*asked, "--json", **self.other).json, [])
+        shown = self.ok(*asked, **self.other).text
+        self.assertIn("no guest that could be opened", shown)
+        self.assertIn(f"pid {self.guest.pid} (line\\nbreak)", shown)
+        self.assertIn("belongs to user 0", shown)
+        self.assertEqual(self.ok(*asked, "--json").json[0]["vm_name"], "line\nbreak")
+
+    def test_an_image_of_another_user(self):
+        self.file("memory.raw", bytes(4096)).chmod(0)
+        self.folder.chmod(0o755)
+        self.fails(1, "info", self.path("memory.raw"), **self.other,
+                   says=["permission_denied", "memory.raw: Permission denied"])
