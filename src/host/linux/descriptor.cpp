@@ -45,12 +45,13 @@ std::unexpected<Error> system_failure(int error, const std::string& what) {
 Expected<std::string> read_text(const std::string& path, std::size_t limit) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return system_failure(errno, "cannot open " + path);
-  // Files of /proc have no size; a read gives a page or a bit more at a time.
-  constexpr std::size_t kStep = 64 * 1024;
+  // Files of /proc have no size, most are tiny, and a read gives a page at a time.
+  constexpr std::size_t kLeast = 4096;
   std::string text;
   std::size_t used = 0;
   for (;;) {
-    text.resize(std::min(used + kStep, limit + 1));
+    if (text.size() - used < kLeast)
+      text.resize(std::min(std::max(2 * text.size(), kLeast), limit + 1));
     const ssize_t got = ::read(file.get(), text.data() + used, text.size() - used);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return system_failure(errno, "cannot read " + path);
