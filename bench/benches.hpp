@@ -5,7 +5,9 @@
 namespace microvmi::bench {
 
 void add_copy_contests();
+void add_dump_races();
 void add_image_contests();
+void add_scan_deadlines();
 void add_view_contests();
 void add_write_contests();
 

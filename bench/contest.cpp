@@ -112,37 +112,62 @@ double wall_ms_of(const std::function<void()>& work) {
       .count();
 }
 
-}  // namespace
+void hold(benchmark::State& state, const Deadline& deadline) {
+  std::vector<double> times;
+  deadline.ours();
+  for (std::size_t i = 0; i < deadline.turns; ++i) times.push_back(wall_ms_of(deadline.ours));
+  const double ours = median(times);
+  state.SetIterationTime(ours * 1e-3);
+  state.counters["ours_ms"] = ours;
+  state.counters["limit_ms"] = deadline.limit_ms;
+  state.counters["ratio"] = deadline.limit_ms / ours;
+  state.counters["target"] = 1;
+}
 
-void add(Contest contest) {
-  const auto shared = std::make_shared<const Contest>(std::move(contest));
+void hold(benchmark::State& state, const Race& race) {
+  std::vector<double> ours;
+  std::vector<double> limit;
+  std::vector<double> ratios;
+  const auto run = [&race](std::vector<double>& times, const std::function<void()>& work) {
+    race.prepare();
+    times.push_back(wall_ms_of(work));
+  };
+  for (std::size_t round = 0; round < race.rounds; ++round) {
+    if (round % 2 == 1) run(limit, race.limit);
+    run(ours, race.ours);
+    if (round % 2 == 0) run(limit, race.limit);
+    ratios.push_back(limit.back() / ours.back());
+  }
+  race.finish();
+  state.SetIterationTime(median(ours) * 1e-3);
+  state.counters["ours_ms"] = median(ours);
+  state.counters["limit_ms"] = median(limit);
+  state.counters["ratio"] = median(ratios);
+  state.counters["target"] = race.target;
+}
+
+// `what` runs once, as one iteration of a benchmark that keeps its own time.
+template <class What, class Run>
+void enlist(What what, Run run) {
+  const auto shared = std::make_shared<const What>(std::move(what));
   benchmark::RegisterBenchmark(shared->name.c_str(),
-                               [shared](benchmark::State& state) {
-                                 for ([[maybe_unused]] auto once : state) hold(state, *shared);
+                               [shared, run](benchmark::State& state) {
+                                 for ([[maybe_unused]] auto once : state) run(state, *shared);
                                })
       ->Iterations(1)
       ->UseManualTime();
 }
 
+}  // namespace
+
+void add(Contest contest) {
+  enlist(std::move(contest), [](auto& state, const Contest& what) { hold(state, what); });
+}
 void add(Deadline deadline) {
-  const auto shared = std::make_shared<const Deadline>(std::move(deadline));
-  benchmark::RegisterBenchmark(shared->name.c_str(),
-                               [shared](benchmark::State& state) {
-                                 for ([[maybe_unused]] auto once : state) {
-                                   std::vector<double> times;
-                                   shared->ours();
-                                   for (std::size_t i = 0; i < shared->turns; ++i)
-                                     times.push_back(wall_ms_of(shared->ours));
-                                   const double ours = median(times);
-                                   state.SetIterationTime(ours * 1e-3);
-                                   state.counters["ours_ms"] = ours;
-                                   state.counters["limit_ms"] = shared->limit_ms;
-                                   state.counters["ratio"] = shared->limit_ms / ours;
-                                   state.counters["target"] = 1;
-                                 }
-                               })
-      ->Iterations(1)
-      ->UseManualTime();
+  enlist(std::move(deadline), [](auto& state, const Deadline& what) { hold(state, what); });
+}
+void add(Race race) {
+  enlist(std::move(race), [](auto& state, const Race& what) { hold(state, what); });
 }
 
 int run(int argc, char** argv) {

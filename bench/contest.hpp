@@ -36,6 +36,19 @@ struct Deadline {
 };
 void add(Deadline deadline);
 
+// Two that each take long and use more than their own thread, in wall-clock milliseconds: who
+// begins changes each round. The counters are those of a Deadline.
+struct Race {
+  std::string name;
+  double target = 1;  // the limit's time / our time
+  std::size_t rounds = 7;
+  std::function<void()> prepare;  // before each of the two, untimed
+  std::function<void()> ours;
+  std::function<void()> limit;
+  std::function<void()> finish;  // after the last round
+};
+void add(Race race);
+
 // Runs what is registered; the exit status, 1 where a target was missed or something failed.
 int run(int argc, char** argv);
 

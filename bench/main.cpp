@@ -15,5 +15,7 @@ int main(int argc, char** argv) {
   microvmi::bench::add_image_contests();
   microvmi::bench::add_view_contests();
   microvmi::bench::add_write_contests();
+  microvmi::bench::add_dump_races();
+  microvmi::bench::add_scan_deadlines();
   return microvmi::bench::run(argc, argv);
 }
