@@ -18,6 +18,7 @@ namespace microvmi::bench {
 
 Program::Program(const std::vector<std::string>& argv) {
   std::vector<char*> words;  // made before the fork: a child of threads may not allocate
+  words.reserve(argv.size() + 1);
   for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
   words.push_back(nullptr);
   const pid_t parent = ::getpid();
@@ -27,6 +28,7 @@ Program::Program(const std::vector<std::string>& argv) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
   const int nowhere = ::open("/dev/null", O_RDWR);
+  if (nowhere < 0) ::_exit(127);
   ::dup2(nowhere, STDIN_FILENO);
   ::dup2(nowhere, STDOUT_FILENO);
   ::execvp(words.front(), words.data());
@@ -51,7 +53,7 @@ bool is_in_path(const std::string& program) {
   const char* path = std::getenv("PATH");
   std::istringstream folders(path ? path : "");
   for (std::string folder; std::getline(folders, folder, ':');)
-    if (::access((folder + "/" + program).c_str(), X_OK) == 0) return true;
+    if (::access(folder.append("/").append(program).c_str(), X_OK) == 0) return true;
   return false;
 }
 

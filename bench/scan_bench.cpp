@@ -56,6 +56,7 @@ bool greets(const std::string& path) {
   if (path.size() >= sizeof address.sun_path) give_up(path + " is too long for a socket");
   path.copy(address.sun_path, path.size());
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) give_up("no socket");
   const timeval patience{.tv_sec = 1, .tv_usec = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   char first = 0;
