@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from support import RAW, TOOL, CliTest, pattern
+from support import RAW, TOOL, CliTest, elf_core, pattern
 
 
 class DumpTest(CliTest):
@@ -90,6 +90,16 @@ class DumpTest(CliTest):
         self.fails(2, "dump", "-o", "", "memory.raw", RAW, says="-o FILE is required")
         self.fails(2, "dump", "-o", "x", "--format", "zip", "memory.raw", RAW, says="elf, raw")
         self.assertFalse(self.path("x").exists())
+
+    def test_what_the_image_itself_lacks_is_told(self):
+        self.file("odd.raw", self.data[:8192 + 100])
+        shown = self.run_tool("dump", "-o", "out.raw", "--format=raw", "odd.raw", RAW)
+        self.assertEqual(shown.code, 0, shown)
+        self.assertIn("its last 100 bytes are not in this dump", shown.err)
+        self.file("cut.elf", elf_core([(0, self.data[:1 << 20])])[:-8192])
+        shown = self.run_tool("dump", "-o", "out.elf", "cut.elf")
+        self.assertEqual(shown.code, 0, shown)
+        self.assertIn("cut off: 8192 bytes of memory are not in it", shown.err)
 
     def test_an_image_cannot_be_paused(self):
         self.fails(1, "dump", "--pause", "-o", "x", "memory.raw", RAW, says="run_control")

@@ -23,6 +23,19 @@ struct DumpResult {
   std::chrono::duration<double> time{};
 };
 
+// A dump of an image that lacks memory looks whole, as what the image ends before is in no map.
+void note_what_the_source_lacks(const GuestInfo& info) {
+  for (const Fact& fact : info.facts) {
+    const auto* bytes = std::get_if<std::uint64_t>(&fact.value);
+    if (bytes && fact.name == "missing_bytes")
+      note(fmt::format("the image is cut off: {} bytes of memory are not in it, nor in this dump",
+                       *bytes));
+    if (bytes && fact.name == "bytes_past_last_page")
+      note(fmt::format("the image ends within a page: its last {} bytes are not in this dump",
+                       *bytes));
+  }
+}
+
 Result<DumpResult> dump_now(Session& session, Vm& vm, const std::string& file, ImageFormat format) {
   Progress progress;
   DumpOptions options{.format = format};
@@ -71,6 +84,7 @@ Outcome run(Session& session, const Options& options) {
                                     : dump_now(session, *vm, *options.file, *format);
   if (!result) return std::unexpected(result.error());
   const DumpReport& report = result->report;
+  note_what_the_source_lacks(vm->info());
   if (report.padded != 0)
     note(
         fmt::format("{} without memory became zeros in this raw dump; an ELF dump would leave "
