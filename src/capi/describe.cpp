@@ -43,6 +43,7 @@ class Row {
  private:
   static std::vector<const char*> pointers(const std::vector<std::string>& texts) {
     std::vector<const char*> out;
+    out.reserve(texts.size() + 1);
     for (const std::string& text : texts) out.push_back(text.c_str());
     out.push_back(nullptr);
     return out;
