@@ -63,17 +63,17 @@ class ProcessGuest final : public Driver {
 class Guest {
  public:
   Guest() {
-    const int fd = ::open(file_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
-    if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(kSize)) != 0) give_up("cannot make " + file_);
-    base_ = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (base_ == MAP_FAILED) give_up("cannot map " + file_);
+    // Without a name, so that nothing of 2 GiB stays behind where the bench is killed.
+    fd_ = ::open(kFolder, O_RDWR | O_TMPFILE | O_CLOEXEC, S_IRUSR | S_IWUSR);
+    if (fd_ < 0 || ::ftruncate(fd_, static_cast<off_t>(kSize)) != 0) give_up("no file of 2 GiB");
+    base_ = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd_, 0);
+    if (base_ == MAP_FAILED) give_up("cannot map the file");
     fill();
     pid_ = ::fork();
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
       for (;;) ::pause();
     }
-    ::close(fd);
     if (pid_ < 0) give_up("no target process");
   }
   Guest(const Guest&) = delete;
@@ -82,10 +82,12 @@ class Guest {
     ::kill(pid_, SIGKILL);
     ::waitpid(pid_, nullptr, 0);
     ::munmap(base_, kSize);
-    ::unlink(file_.c_str());
+    ::close(fd_);
   }
 
-  [[nodiscard]] const std::string& file() const { return file_; }
+  [[nodiscard]] std::string file() const {
+    return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(fd_);
+  }
 
   [[nodiscard]] std::unique_ptr<Vm> open(host::CopyMode mode) const {
     auto process = host::Process::open(static_cast<std::uint32_t>(pid_));
@@ -107,7 +109,7 @@ class Guest {
     for (std::uint64_t i = 0; i < kSize / sizeof *words; ++i) words[i] = numbers();
   }
 
-  std::string file_ = own_file("guest");
+  int fd_ = -1;
   void* base_ = nullptr;
   pid_t pid_ = -1;
 };
