@@ -30,10 +30,10 @@ Expected<QemuProcess> readable(const QemuProcess& process) {
   return std::unexpected(std::move(error));
 }
 
-Expected<QemuProcess> by_pid(std::span<const QemuProcess> found, const Wanted& wanted) {
-  const auto one = std::ranges::find(found, *wanted.pid, &QemuProcess::pid);
-  if (one == found.end())
-    return fail(Errc::not_found, fmt::format("pid {} is no QEMU", *wanted.pid));
+Expected<QemuProcess> by_pid(std::span<const QemuProcess> found, std::uint32_t pid,
+                             const Wanted& wanted) {
+  const auto one = std::ranges::find(found, pid, &QemuProcess::pid);
+  if (one == found.end()) return fail(Errc::not_found, fmt::format("pid {} is no QEMU", pid));
   if (wanted.name && *wanted.name != one->line.name)
     return fail(Errc::invalid_argument,
                 fmt::format("pid {} is {}, not {:?}", one->pid,
@@ -71,7 +71,7 @@ std::string to_text(const QemuProcess& process) {
 }
 
 Expected<QemuProcess> choose(std::span<const QemuProcess> found, const Wanted& wanted) {
-  if (wanted.pid) return by_pid(found, wanted);
+  if (wanted.pid) return by_pid(found, *wanted.pid, wanted);
   if (wanted.name) return by_name(found, *wanted.name);
   if (found.empty()) return fail(Errc::not_found, "no QEMU process runs on this host");
   const auto first = std::ranges::find_if_not(

@@ -102,6 +102,8 @@ class ElfFormat final : public Format {
     add_missing(image.info, source, *missing);
     image.memory =
         std::make_unique<MappedMemory>(source.file, *std::move(present), *std::move(missing));
+    if (image.memory->map()->regions.empty())
+      return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
     return image;
   }
 

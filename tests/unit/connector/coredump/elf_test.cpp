@@ -44,6 +44,12 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   EXPECT_TRUE(value<bool>(*vm, "vmcoreinfo"));
 }
 
+TEST_F(ElfImageTest, LessThanAPageIsNoMemoryOfAGuest) {
+  const auto vm = open(ElfImage().add(0, pattern(kPage / 2)));
+  ASSERT_FALSE(vm);
+  EXPECT_NE(vm.error().message.find("no whole page of memory"), std::string::npos);
+}
+
 TEST_F(ElfImageTest, FirmwareIsNoEndOfMemory) {
   const auto vm = open(ElfImage().add(0, pattern(kPage)).add(0xFFFFF000, pattern(kPage)));
   ASSERT_TRUE(vm);
