@@ -39,6 +39,9 @@ struct InitError : Error {
                                                 const DriverParams& params,
                                                 const InitOptions& options = {});
 
+// Whether any of the driver's own parameters is given.
+[[nodiscard]] bool is_given(DriverType type, const DriverInitParams& params);
+
 // Wrong parameters as init() would tell them: where one is required and missing, with the values
 // that it could have now.
 [[nodiscard]] InitError wrong_parameters(std::vector<param::Problem> problems);

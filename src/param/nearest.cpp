@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Levenshtein distance, with '-', '_' and '.' taken for one another.
-#include "param/nearest.hpp"
+#include "microvmi/param/nearest.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -35,7 +35,7 @@ std::string nearest_of(const std::vector<std::string_view>& known, std::string_v
   if (text.size() > kLongest) return best;
   for (const std::string_view one : known) {
     const std::size_t d = distance(one, text);
-    if (d >= best_distance || d * 2 >= one.size()) continue;
+    if (d >= best_distance || d * 2 > one.size()) continue;
     best_distance = d;
     best = one;
   }

@@ -2,8 +2,8 @@
 // A table looked up.
 #include <algorithm>
 
+#include "microvmi/param/nearest.hpp"
 #include "microvmi/param/table.hpp"
-#include "param/nearest.hpp"
 
 namespace microvmi::param {
 Table Table::within(std::string_view section) const {

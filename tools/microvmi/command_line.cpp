@@ -3,9 +3,9 @@
 #include "command_line.hpp"
 
 #include <algorithm>
-#include <numeric>
 
 #include "microvmi/init_args.hpp"
+#include "microvmi/param/nearest.hpp"
 
 namespace microvmi::tool {
 namespace {
@@ -18,25 +18,8 @@ constexpr const char* kTargets =
     "(digits alone) or the name of a VM. Numbers: 4096, 0x1000, 4K, 2M, 1G, 1T.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j)
-      diagonal = std::exchange(
-          row[j + 1], std::min({diagonal + (a[i] == b[j] ? 0 : 1), row[j] + 1, row[j + 1] + 1}));
-  }
-  return row.back();
-}
-
-// Empty where none comes close.
 std::string nearest(const std::string& wanted, const std::vector<std::string>& known) {
-  const auto best = std::ranges::min_element(
-      known, {}, [&](const std::string& one) { return distance(wanted, one); });
-  if (best == known.end()) return {};
-  const std::size_t d = distance(wanted, *best);
-  return d <= 3 && d * 2 <= best->size() ? *best : std::string();
+  return param::nearest_of({known.begin(), known.end()}, wanted);
 }
 
 std::vector<std::string> long_options(const CLI::App& app) {

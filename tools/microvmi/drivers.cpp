@@ -6,6 +6,7 @@
 
 #include "command.hpp"
 #include "json.hpp"
+#include "microvmi/init.hpp"
 #include "microvmi/init_args.hpp"
 #include "terminal.hpp"
 
@@ -33,20 +34,6 @@ Answer ask(const Backend& backend, const DriverInitParams& params, bool any_give
                                              : microvmi::to_text(ready.error())};
 }
 
-bool has_section(DriverType driver, const DriverInitParams& params) {
-  switch (driver) {
-    case DriverType::xen:
-      return params.xen.has_value();
-    case DriverType::kvm:
-      return params.kvm.has_value();
-    case DriverType::qemu:
-      return params.qemu.has_value();
-    case DriverType::memflow:
-      return params.memflow.has_value();
-  }
-  return false;
-}
-
 Answer answer_for(const ConnectorInfo& connector, const Request& request) {
   const auto& memflow = request.params.memflow;
   const auto selected = memflow ? memflow->selected() : std::nullopt;
@@ -64,9 +51,9 @@ Answer answer_for(const DriverInfo& driver, const Request& request) {
   if (request.driver && request.driver != driver.type)
     return {false, std::string("driver ") + microvmi::name_of(*request.driver) + " is asked for"};
   const bool others = std::ranges::any_of(drivers(), [&](const DriverInfo& other) {
-    return other.type != driver.type && has_section(other.type, params);
+    return other.type != driver.type && is_given(other.type, params);
   });
-  if (driver.probe && others && !has_section(driver.type, params) && !request.driver)
+  if (driver.probe && others && !is_given(driver.type, params) && !request.driver)
     return {false, "parameters of other drivers are given"};
   const Answer answer = ask(driver, params, any_given);
   if (answer.available || any_given || driver.type != DriverType::memflow) return answer;
