@@ -20,21 +20,14 @@
 
 #include "host/linux/mapped_file.hpp"
 #include "microvmi/address.hpp"
+#include "support/temp_folder.hpp"
 
 namespace microvmi::host {
 namespace {
 
 class MappedFileTest : public testing::Test {
  protected:
-  MappedFileTest() : path_(folder() / "file") {}
-  ~MappedFileTest() override { std::filesystem::remove_all(folder()); }
-
-  static std::filesystem::path folder() {
-    const auto path =
-        std::filesystem::temp_directory_path() / ("microvmi-mapped-" + std::to_string(::getpid()));
-    std::filesystem::create_directories(path);
-    return path;
-  }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
 
   void fill(std::size_t size) {
     std::ofstream out(path_, std::ios::binary);
@@ -46,7 +39,8 @@ class MappedFileTest : public testing::Test {
       ASSERT_EQ(bytes[i], static_cast<std::byte>((offset + i) % 251)) << i;
   }
 
-  std::filesystem::path path_;
+  test::TempFolder folder_;
+  std::filesystem::path path_ = folder_.path() / "file";
 };
 
 TEST_F(MappedFileTest, CopiesWhatIsThere) {
