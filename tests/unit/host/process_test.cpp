@@ -50,8 +50,15 @@ TEST(ProcessTest, KnowsAnEndedOneHoweverItLooks) {
     }
 }
 
+#ifdef __SANITIZE_THREAD__
+constexpr bool kNoThreadsInAFork = true;
+#else
+constexpr bool kNoThreadsInAFork = false;
+#endif
+
 // More threads than the page shared with the kernel has room for, with looks in between or not.
 TEST(ProcessTest, ThreadsThatComeAndGoAreNoEnd) {
+  if (kNoThreadsInAFork) GTEST_SKIP() << "the thread sanitizer starts no thread in a forked child";
   for (const int threads : {1, 10, 100, 127, 128, 129, 1000})
     for (const bool look : {false, true}) {
       Target target([] { return std::uint64_t{1}; });
@@ -71,6 +78,7 @@ TEST(ProcessTest, ThreadsThatComeAndGoAreNoEnd) {
 
 // The first thread ends before the others: its record comes first, the end of the process later.
 TEST(ProcessTest, LivesOnInAnotherThread) {
+  if (kNoThreadsInAFork) GTEST_SKIP() << "the thread sanitizer starts no thread in a forked child";
   Target target([] { return std::uint64_t{1}; });
   const auto process = Process::open(target.pid());
   ASSERT_TRUE(process);
