@@ -77,6 +77,8 @@ struct GuestInfo {
   std::optional<std::uint32_t> pid = std::nullopt;
   std::optional<std::uint32_t> vcpus = std::nullopt;
   std::optional<std::string> connector = std::nullopt;  // where a connector gave the memory
+  // What a Linux kernel says of itself for crash and makedumpfile: lines of KEY=VALUE.
+  std::optional<std::string> vmcoreinfo = std::nullopt;
   std::vector<Fact> facts{};
 };
 

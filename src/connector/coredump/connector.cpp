@@ -8,14 +8,42 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-class Coredump final : public Driver {
+// The state that the vCPUs had when the image was made.
+class ImageRegisters final : public RegisterAccess {
  public:
-  explicit Coredump(Image image) : image_(std::move(image)) { image_.info.connector = "coredump"; }
-  PhysicalMemory& memory() override { return *image_.memory; }
-  GuestInfo info() const override { return image_.info; }
+  explicit ImageRegisters(std::vector<Registers> vcpus) : vcpus_(std::move(vcpus)) {}
+  [[nodiscard]] bool any() const { return !vcpus_.empty(); }
+
+  [[nodiscard]] Expected<Registers> read(VcpuId vcpu) override {
+    const auto index = static_cast<std::size_t>(vcpu);
+    if (index < vcpus_.size()) return vcpus_[index];
+    return fail(Errc::not_found, "the image has the registers of " + std::to_string(vcpus_.size()) +
+                                     " vCPUs, none of vCPU " + std::to_string(index));
+  }
+  [[nodiscard]] Expected<void> write(VcpuId, const Registers&) override {
+    return fail(Errc::read_only, "an image's registers cannot be written");
+  }
 
  private:
-  Image image_;
+  std::vector<Registers> vcpus_;
+};
+
+class Coredump final : public Driver {
+ public:
+  explicit Coredump(Image image)
+      : memory_(std::move(image.memory)),
+        info_(std::move(image.info)),
+        registers_(std::move(image.vcpus)) {
+    info_.connector = "coredump";
+  }
+  PhysicalMemory& memory() override { return *memory_; }
+  GuestInfo info() const override { return info_; }
+  RegisterAccess* registers() override { return registers_.any() ? &registers_ : nullptr; }
+
+ private:
+  std::unique_ptr<PhysicalMemory> memory_;
+  GuestInfo info_;
+  ImageRegisters registers_;
 };
 
 Expected<const CoredumpParams*> args_of(const DriverInitParams& params) {

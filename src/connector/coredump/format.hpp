@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/linux/mapped_file.hpp"
 #include "microvmi/connector/coredump.hpp"
@@ -43,10 +44,13 @@ struct Source {
   }
 };
 
-// What a format makes of a file.
+// What a format makes of a file: MappedMemory where the pages lie in it as they are, a memory of
+// the format's own where they have to be made first; the state of each vCPU, by number, where there
+// is any.
 struct Image {
   std::unique_ptr<PhysicalMemory> memory;
   GuestInfo info{};
+  std::vector<Registers> vcpus{};
 };
 
 class Format {
