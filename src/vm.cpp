@@ -27,6 +27,8 @@ std::vector<Capability> Vm::capabilities() const {
   if (driver_->run_control()) out.push_back(Capability::run_control);
   if (driver_->registers()) out.push_back(Capability::registers);
   if (driver_->events()) out.push_back(Capability::events);
+  if (driver_->injection()) out.push_back(Capability::injection);
+  if (driver_->page_access()) out.push_back(Capability::page_access);
   return out;
 }
 
@@ -87,6 +89,17 @@ Expected<void> Vm::release(VcpuId vcpu, const Intercept& what) {
 Expected<Event> Vm::next_event(const Wait& wait) {
   EventControl* events = driver_->events();
   return events ? events->next(wait) : lacks(Capability::events);
+}
+
+Expected<void> Vm::inject(VcpuId vcpu, const Exception& exception) {
+  Injection* injection = driver_->injection();
+  return injection ? injection->inject(vcpu, exception) : lacks(Capability::injection);
+}
+
+Expected<PageAccessControl*> Vm::page_access() {
+  PageAccessControl* control = driver_->page_access();
+  if (!control) return lacks(Capability::page_access);
+  return control;
 }
 
 }  // namespace microvmi

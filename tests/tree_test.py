@@ -11,10 +11,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [  # a file belongs to the first prefix that fits; it may include lower layers and its own
     ("include/microvmi/mvmi.h", 0), ("include/microvmi/error.hpp", 0),
     ("include/microvmi/address.hpp", 0), ("include/microvmi/registers.hpp", 0),
-    ("include/microvmi/event.hpp", 0), ("include/microvmi/wait.hpp", 0), ("src/error.cpp", 0),
+    ("include/microvmi/event", 0), ("include/microvmi/wait.hpp", 0), ("src/error.cpp", 0),
     ("include/microvmi/param/", 1), ("src/param/", 1),
     ("include/microvmi/memory.hpp", 2), ("src/memory.cpp", 2), ("include/microvmi/driver.hpp", 2),
-    ("include/microvmi/driver/", 2), ("include/microvmi/connector/", 2),
+    ("include/microvmi/control.hpp", 2),    ("include/microvmi/driver/", 2), ("include/microvmi/connector/", 2),
     ("include/microvmi/registry.hpp", 2), ("src/registry/", 3),
     ("src/guard/", 3), ("src/host/", 2), ("src/qemu/", 3),
     ("include/microvmi/", 3), ("src/vm.cpp", 3), ("src/init/", 3), ("src/dump/", 3),

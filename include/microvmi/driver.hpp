@@ -11,10 +11,8 @@
 #include <variant>
 #include <vector>
 
-#include "microvmi/error.hpp"
-#include "microvmi/event.hpp"
+#include "microvmi/control.hpp"
 #include "microvmi/memory.hpp"
-#include "microvmi/wait.hpp"
 
 namespace microvmi {
 
@@ -24,45 +22,19 @@ inline constexpr std::array<const char*, 4> kDriverNames{"xen", "kvm", "qemu", "
 constexpr std::span<const char* const> names(DriverType) { return kDriverNames; }
 constexpr const char* name_of(DriverType t) { return kDriverNames[static_cast<std::size_t>(t)]; }
 
-enum class Capability : std::uint8_t { memory_write, memory_view, run_control, registers, events };
-inline constexpr std::array<const char*, 5> kCapabilityNames{"memory_write", "memory_view",
-                                                             "run_control", "registers", "events"};
+enum class Capability : std::uint8_t {
+  memory_write,
+  memory_view,
+  run_control,
+  registers,
+  events,
+  injection,
+  page_access
+};
+inline constexpr std::array<const char*, 7> kCapabilityNames{
+    "memory_write", "memory_view", "run_control", "registers",
+    "events",       "injection",   "page_access"};
 constexpr std::span<const char* const> names(Capability) { return kCapabilityNames; }
-
-class RunControl {
- public:
-  RunControl() = default;
-  RunControl(const RunControl&) = delete;
-  RunControl& operator=(const RunControl&) = delete;
-  virtual ~RunControl() = default;
-  [[nodiscard]] virtual Expected<void> pause() = 0;
-  [[nodiscard]] virtual Expected<void> resume() = 0;
-  [[nodiscard]] virtual Expected<bool> running() = 0;
-};
-
-class RegisterAccess {
- public:
-  RegisterAccess() = default;
-  RegisterAccess(const RegisterAccess&) = delete;
-  RegisterAccess& operator=(const RegisterAccess&) = delete;
-  virtual ~RegisterAccess() = default;
-  // Leaves the guest running where the backend can.
-  [[nodiscard]] virtual Expected<Registers> read(VcpuId vcpu) = 0;
-  // Writes the known ones alone.
-  [[nodiscard]] virtual Expected<void> write(VcpuId vcpu, const Registers& registers) = 0;
-};
-
-class EventControl {
- public:
-  EventControl() = default;
-  EventControl(const EventControl&) = delete;
-  EventControl& operator=(const EventControl&) = delete;
-  virtual ~EventControl() = default;
-  [[nodiscard]] virtual Expected<void> intercept(VcpuId vcpu, const Intercept& what) = 0;
-  [[nodiscard]] virtual Expected<void> release(VcpuId vcpu, const Intercept& what) = 0;
-  // Errc::timed_out or Errc::cancelled where nothing came.
-  [[nodiscard]] virtual Expected<Event> next(const Wait& wait) = 0;
-};
 
 // One more thing that is known of a guest: {"machine", "pc-q35-7.2"}.
 struct Fact {
@@ -96,6 +68,8 @@ class Driver {
   [[nodiscard]] virtual RunControl* run_control() { return nullptr; }
   [[nodiscard]] virtual RegisterAccess* registers() { return nullptr; }
   [[nodiscard]] virtual EventControl* events() { return nullptr; }
+  [[nodiscard]] virtual Injection* injection() { return nullptr; }
+  [[nodiscard]] virtual PageAccessControl* page_access() { return nullptr; }
 };
 
 }  // namespace microvmi

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a driver may be able to do beside memory: run control, registers, events, injection, rights.
+//
+// Threads: one call at a time on all of them together, from any thread.
+#pragma once
+
+#include <span>
+
+#include "microvmi/error.hpp"
+#include "microvmi/event.hpp"
+#include "microvmi/wait.hpp"
+
+namespace microvmi {
+
+class RunControl {
+ public:
+  RunControl() = default;
+  RunControl(const RunControl&) = delete;
+  RunControl& operator=(const RunControl&) = delete;
+  virtual ~RunControl() = default;
+  [[nodiscard]] virtual Expected<void> pause() = 0;
+  [[nodiscard]] virtual Expected<void> resume() = 0;
+  [[nodiscard]] virtual Expected<bool> running() = 0;
+};
+
+class RegisterAccess {
+ public:
+  RegisterAccess() = default;
+  RegisterAccess(const RegisterAccess&) = delete;
+  RegisterAccess& operator=(const RegisterAccess&) = delete;
+  virtual ~RegisterAccess() = default;
+  // Leaves the guest running where the backend can. not_found: no such vCPU.
+  [[nodiscard]] virtual Expected<Registers> read(VcpuId vcpu) = 0;
+  // Writes the known ones alone: all of them, or it fails and names one that it cannot write. While
+  // an event of the vCPU waits for its answer they hold at the latest when it is answered.
+  [[nodiscard]] virtual Expected<void> write(VcpuId vcpu, const Registers& registers) = 0;
+};
+
+// Nothing is intercepted unless asked for. Closing ends every interception, answers what waits and
+// leaves the guest as it was found.
+//
+// Threads: one call at a time, replies among them; a wait in next() ends early by its stop token.
+class EventControl {
+ public:
+  EventControl() = default;
+  EventControl(const EventControl&) = delete;
+  EventControl& operator=(const EventControl&) = delete;
+  virtual ~EventControl() = default;
+
+  // Of one vCPU or of kEveryVcpu. What is intercepted already stays so. A backend that can only do
+  // it for all answers Proceed itself for the vCPUs that nobody asked for. not_supported: this
+  // driver or this guest has no such event.
+  [[nodiscard]] virtual Expected<void> intercept(VcpuId vcpu, const Intercept& what) = 0;
+
+  // Given the same two. Afterwards none comes, also none that happened before and was not taken
+  // yet: those are answered Proceed. not_found: it was not intercepted.
+  [[nodiscard]] virtual Expected<void> release(VcpuId vcpu, const Intercept& what) = 0;
+
+  // The next event, in the order in which they happened on a vCPU; none is lost or told twice.
+  // Several vCPUs may have one at once. timed_out, cancelled: nothing came. busy: nothing can come
+  // before an event that was taken is answered, as far as the driver knows. disconnected: the guest
+  // is gone.
+  [[nodiscard]] virtual Expected<Event> next(const Wait& wait) = 0;
+};
+
+class Injection {
+ public:
+  Injection() = default;
+  Injection(const Injection&) = delete;
+  Injection& operator=(const Injection&) = delete;
+  virtual ~Injection() = default;
+  // The vCPU gets it when it runs next; TrapDelivered tells what it really got. busy: another one
+  // is pending.
+  [[nodiscard]] virtual Expected<void> inject(VcpuId vcpu, const Exception& exception) = 0;
+};
+
+struct PageRights {
+  Gfn gfn;
+  Access allowed;
+};
+
+// What the guest may do to a page of its own. What it may not is a PageAccess, where that is
+// intercepted. Rights are those of the whole guest; closing restores them.
+class PageAccessControl {
+ public:
+  PageAccessControl() = default;
+  PageAccessControl(const PageAccessControl&) = delete;
+  PageAccessControl& operator=(const PageAccessControl&) = delete;
+  virtual ~PageAccessControl() = default;
+  [[nodiscard]] virtual Expected<Access> allowed(Gfn gfn, SlatView view = kDefaultView) = 0;
+  // In order; the error names the first page for which it failed, the ones before it are changed.
+  [[nodiscard]] virtual Expected<void> allow(std::span<const PageRights> pages,
+                                             SlatView view = kDefaultView) = 0;
+
+  // Views: each has rights of its own, and a vCPU sees one of them. Only the default one, unless a
+  // driver says otherwise.
+  [[nodiscard]] virtual Expected<SlatView> create_view() { return no_views(); }
+  [[nodiscard]] virtual Expected<void> destroy_view(SlatView) { return no_views(); }
+  [[nodiscard]] virtual Expected<SlatView> view_of(VcpuId) { return no_views(); }
+  [[nodiscard]] virtual Expected<void> switch_view(VcpuId, SlatView) { return no_views(); }
+
+ private:
+  static std::unexpected<Error> no_views() {
+    return fail(Errc::not_supported, "this driver or guest has one view of memory only");
+  }
+};
+
+}  // namespace microvmi
