@@ -54,7 +54,7 @@ void prefetch(const Piece& piece, const ReadRequest& request) {
 // Requests from the front on that lie in one local piece each; stops before the first that does
 // not, or whose file was cut: move() then says how far it goes.
 void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadRequest> batch) {
-  constexpr std::size_t kAhead = 24;  // loads that are on their way at once
+  constexpr std::size_t kAhead = 64;  // loads that are on their way at once
   const Piece* piece = snapshot.pieces.data();
   for (const ReadRequest& request : batch.first(std::min(kAhead, batch.size())))
     prefetch(*piece, request);

@@ -142,8 +142,8 @@ TEST(ConnectorArgs, FillTheSameParametersAsTheKeys) {
                                         .insert("memflow.coredump.filepath", "/a")));
 }
 
-constexpr param::Origin kLine{param::Source::command_line, "--x"};
-constexpr param::Origin kFile{param::Source::file, "t.toml:1"};
+const param::Origin kLine{param::Source::command_line, "--x"};
+const param::Origin kFile{param::Source::file, "t.toml:1"};
 
 TEST(ConnectorStrength, AStrongerNameDropsTheArgumentsOfOthers) {
   const auto read = memflow(DriverParams()
