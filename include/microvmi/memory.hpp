@@ -57,6 +57,14 @@ struct WriteRequest {
   Gpa failed_at{};
 };
 
+// The front of a range: bytes that nobody has touched and that read as zeros, and those behind
+// them that somebody may have. Where both end before the range does, ask again from there.
+struct Touched {
+  std::uint64_t skip = 0;
+  std::uint64_t size = 0;
+  bool operator==(const Touched&) const = default;
+};
+
 // Guest memory in place, without a copy. It owns its mapping, so it outlives the Vm.
 class View {
  public:
@@ -93,6 +101,10 @@ class PhysicalMemory {
 
   // Zero copy; empty where that is impossible, for then read() still may work.
   [[nodiscard]] virtual View view(Gpa gpa, std::size_t size) const;
+
+  // Untouched memory costs the host nothing until it is read: who wants it all asks here first.
+  // The whole range where that cannot be known, which is the default.
+  [[nodiscard]] virtual Touched touched(Gpa gpa, std::uint64_t size) const;
 
   // Each request gets its own answer, whatever becomes of the others.
   void read(std::span<ReadRequest> batch) const;

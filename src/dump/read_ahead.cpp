@@ -43,6 +43,14 @@ void copy_pages(const PhysicalMemory& memory, Chunk& chunk, std::uint64_t start)
   }
 }
 
+// Whole pages that nobody has touched, or else what is to be read next.
+Touched next_run(const PhysicalMemory& memory, Gpa gpa, std::uint64_t size) {
+  Touched next = memory.touched(gpa, size);
+  if (next.skip + next.size > size || next.skip + next.size == 0) return {0, size};
+  next.skip -= next.skip % kPageSize;
+  return next.skip != 0 ? Touched{next.skip, 0} : Touched{0, next.size};
+}
+
 }  // namespace
 
 void copy(const PhysicalMemory& memory, Chunk& chunk) {
@@ -75,22 +83,32 @@ ReadAhead::~ReadAhead() {
   if (thread_.joinable()) thread_.join();
 }
 
+// False where nobody wants more.
+bool ReadAhead::run(const Piece& piece) {
+  std::uint64_t done = 0;
+  while (done < piece.size) {
+    Chunk* chunk = free_chunk();
+    if (!chunk) return false;
+    const Touched next = next_run(memory_, piece.gpa + done, piece.size - done);
+    const std::uint64_t size = next.skip != 0 ? next.skip : std::min(next.size, kChunk);
+    chunk->piece = {piece.gpa + done, size, piece.offset + done, piece.kind};
+    chunk->gone.clear();
+    chunk->error.reset();
+    chunk->untouched = next.skip != 0;
+    chunk->view = chunk->untouched ? View() : memory_.view(chunk->piece.gpa, size);
+    if (chunk->view)
+      bring_in(chunk->view.bytes());
+    else if (!chunk->untouched)
+      copy(memory_, *chunk);
+    publish();
+    done += size;
+  }
+  return true;
+}
+
 void ReadAhead::run() {
   for (const Piece& piece : pieces_)
-    for (std::uint64_t done = 0; done < piece.size; done += kChunk) {
-      Chunk* chunk = free_chunk();
-      if (!chunk) return;
-      const std::uint64_t size = std::min<std::uint64_t>(piece.size - done, kChunk);
-      chunk->piece = {piece.gpa + done, size, piece.offset + done, piece.kind};
-      chunk->gone.clear();
-      chunk->error.reset();
-      chunk->view = memory_.view(chunk->piece.gpa, size);
-      if (chunk->view)
-        bring_in(chunk->view.bytes());
-      else
-        copy(memory_, *chunk);
-      publish();
-    }
+    if (!run(piece)) return;
   const std::lock_guard lock(mutex_);
   is_done_ = true;
   changed_.notify_all();

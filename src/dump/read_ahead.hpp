@@ -20,6 +20,7 @@ inline constexpr std::size_t kChunk = 1 << 20;
 
 struct Chunk {
   Piece piece{};
+  bool untouched = false;                     // all zeros, of any size; else
   View view{};                                // the memory in place, or
   std::vector<std::byte> buffer{};            // a copy
   std::vector<Gpa> gone{};                    // pages that could not be read
@@ -48,6 +49,7 @@ class ReadAhead {
 
  private:
   void run();
+  bool run(const Piece& piece);
   [[nodiscard]] Chunk* free_chunk();  // null when there is no more need
   void publish();
 

@@ -45,6 +45,7 @@ class Transfer {
 
  private:
   void store(Chunk& chunk) {
+    if (chunk.untouched) return note(chunk);  // a new file has zeros there already
     if (chunk.view) {
       const std::error_code why = file_.write(chunk.bytes(), chunk.piece.offset);
       if (why && why != std::errc::bad_address) return not_written(chunk, why);

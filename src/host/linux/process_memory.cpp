@@ -111,6 +111,15 @@ View ProcessMemory::view(Gpa gpa, std::size_t size) const {
   return {snapshot->mappings[piece->mapping], {piece->local + offset, size}};
 }
 
+Touched ProcessMemory::touched(Gpa gpa, std::uint64_t size) const {
+  const SnapshotStore::Pin snapshot(snapshots_);
+  const Piece* piece = snapshot->find(to_integer(gpa));
+  if (!piece || !piece->local || !process_.alive()) return {0, size};
+  const std::uint64_t offset = to_integer(gpa) - piece->gpa;
+  const std::uint64_t part = std::min(size, piece->size - offset);
+  return snapshot->mappings[piece->mapping]->touched(piece->local + offset, part);
+}
+
 template <class Request>
 void ProcessMemory::move(const Snapshot& snapshot, Transfer<Request>& transfer,
                          std::span<Request> batch, std::size_t index) const {

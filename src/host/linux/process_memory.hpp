@@ -51,6 +51,9 @@ class ProcessMemory final : public PhysicalMemory {
   // a view makes touching it raise SIGBUS; read() gives Errc::io instead.
   [[nodiscard]] View view(Gpa gpa, std::size_t size) const override;
 
+  // Known of memfd and other tmpfs files alone.
+  [[nodiscard]] Touched touched(Gpa gpa, std::uint64_t size) const override;
+
  protected:
   void read_batch(std::span<ReadRequest> batch) const override;
   void write_batch(std::span<WriteRequest> batch) override;

@@ -5,9 +5,15 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
 
 #include "host/linux/proc.hpp"
 
@@ -43,11 +49,18 @@ Descriptor open_file_of(const Process& process, const Mapping& mapping) {
   return {};
 }
 
+// tmpfs, which memfd is too: a load from a hole allocates a page for good. Other filesystems map
+// one page of zeros for all, or do not tell what lies in their page cache alone.
+bool allocates_when_read(int file) {
+  struct statfs status{};
+  return ::fstatfs(file, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
 }  // namespace
 
 std::shared_ptr<const RamMapping> RamMapping::open(const Process& process, const Mapping& mapping) {
   if (!mapping.shared || !mapping.read || mapping.inode == 0) return nullptr;
-  const Descriptor file = open_file_of(process, mapping);
+  Descriptor file = open_file_of(process, mapping);
   if (!file) return nullptr;
   const std::size_t size = mapping.size();
   void* base =
@@ -55,8 +68,22 @@ std::shared_ptr<const RamMapping> RamMapping::open(const Process& process, const
   if (base == MAP_FAILED) return nullptr;
   // A guest does not belong into a core dump of the program that looks at it.
   ::madvise(base, size, MADV_DONTDUMP);
+  if (!allocates_when_read(file.get())) file = {};
   return std::shared_ptr<const RamMapping>(
-      new RamMapping(static_cast<const std::byte*>(base), mapping));
+      new RamMapping(static_cast<const std::byte*>(base), mapping, std::move(file)));
+}
+
+Touched RamMapping::touched(const std::byte* from, std::uint64_t size) const {
+  if (!sparse_ || size == 0) return {0, size};
+  const off_t start = static_cast<off_t>(of_.offset) + (from - data_);
+  const off_t end = start + static_cast<off_t>(size);
+  // The offset that lseek moves is of nobody else and never used.
+  const off_t data = ::lseek(sparse_.get(), start, SEEK_DATA);
+  if (data < 0 && errno != ENXIO) return {0, size};
+  if (data < 0 || data >= end) return {size, 0};
+  const off_t hole = ::lseek(sparse_.get(), data, SEEK_HOLE);
+  const off_t last = hole < 0 ? end : std::min(hole, end);
+  return {static_cast<std::uint64_t>(data - start), static_cast<std::uint64_t>(last - data)};
 }
 
 RamMapping::~RamMapping() { ::munmap(const_cast<std::byte*>(data_), of_.size()); }

@@ -5,8 +5,10 @@
 #include <cstddef>
 #include <memory>
 
+#include "host/linux/descriptor.hpp"
 #include "host/linux/maps.hpp"
 #include "host/linux/process.hpp"
+#include "microvmi/memory.hpp"
 
 namespace microvmi::host {
 
@@ -24,11 +26,16 @@ class RamMapping {
   [[nodiscard]] const std::byte* data() const { return data_; }
   [[nodiscard]] const Mapping& of() const { return of_; }
 
+  // As PhysicalMemory::touched(), of `size` bytes at `from`, which lie within the mapping.
+  [[nodiscard]] Touched touched(const std::byte* from, std::uint64_t size) const;
+
  private:
-  RamMapping(const std::byte* data, Mapping of) : data_(data), of_(std::move(of)) {}
+  RamMapping(const std::byte* data, Mapping of, Descriptor sparse)
+      : data_(data), of_(std::move(of)), sparse_(std::move(sparse)) {}
 
   const std::byte* data_;
   Mapping of_;
+  Descriptor sparse_;  // the file, where reading a hole of it allocates a page
 };
 
 }  // namespace microvmi::host
