@@ -4,6 +4,7 @@
 
 #include "microvmi/dump.hpp"
 #include "microvmi/init.hpp"
+#include "support/qemu_registers.hpp"
 #include "support/tiny_guest.hpp"
 
 namespace microvmi::test {
@@ -79,6 +80,32 @@ TEST_P(RealImageTest, ACoreOfQemuIsWhatPmemsaveSays) {
   EXPECT_EQ(map->regions[1].kind, Kind::rom);
   EXPECT_EQ(map->regions[1].end(), Gpa{1ULL << 32});
   for (const MemoryRegion& region : map->regions) expect_true(*vm, region);
+}
+
+TEST_P(RealImageTest, ACoreOfQemuHasTheRegistersOfInfoRegisters) {
+  save(false);
+  auto vm = open(file_);
+  ASSERT_TRUE(vm) << vm.error().message;
+  const auto truth = registers_of(guest_->qemu().truth());
+  ASSERT_TRUE(truth) << truth.error();
+  ASSERT_EQ(truth->size(), 2U);
+  std::vector<std::string> names = segment_registers();
+  for (const char* name :
+       {"gdt_base", "gdt_limit", "idt_base", "idt_limit", "cr0", "cr2", "cr3", "cr4"})
+    names.emplace_back(name);
+  for (std::uint32_t vcpu = 0; vcpu < 2; ++vcpu) {
+    // The second one waits in the firmware's 32-bit mode.
+    EXPECT_EQ(differences(*vm->read_registers(VcpuId{vcpu}), (*truth)[vcpu],
+                          general_registers(vcpu == 0)),
+              "");
+    const auto ours = vm->read_registers(VcpuId{vcpu});
+    ASSERT_TRUE(ours) << ours.error().message;
+    EXPECT_EQ(differences(*ours, (*truth)[vcpu], names), "") << "vCPU " << vcpu;
+    EXPECT_FALSE((*ours)[Reg::efer]) << "a note of QEMU has none";
+  }
+  EXPECT_NE((*vm->read_registers(VcpuId{0}))[Reg::kernel_gs_base], std::nullopt);
+  EXPECT_EQ(vm->write_registers(VcpuId{0}, {}).error().code, Errc::read_only);
+  EXPECT_EQ(vm->read_registers(VcpuId{2}).error().code, Errc::not_found);
 }
 
 TEST_P(RealImageTest, ACoreWithPagingHasWhatIsMapped) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// ELF cores as QEMU, libvirt and microvmi write them: a segment for each piece of memory.
+// ELF cores: of QEMU, libvirt, VirtualBox, kdump and microvmi with a segment for each piece of
+// memory, of Xen with sections.
 #include <elf.h>
 #include <fmt/format.h>
 
@@ -7,7 +8,9 @@
 
 #include "connector/coredump/elf_headers.hpp"
 #include "connector/coredump/elf_notes.hpp"
-#include "connector/coredump/mapped_memory.hpp"
+#include "connector/coredump/pieces.hpp"
+#include "connector/coredump/vmcoreinfo.hpp"
+#include "connector/coredump/xen_core.hpp"
 
 namespace microvmi::coredump_connector {
 namespace {
@@ -47,23 +50,12 @@ MemoryRegion::Kind kind_of(const Segment& segment, const ElfHeaders& headers, bo
   return is_x86 && is_firmware ? rom : ram;
 }
 
-// What the segments say, split into what the file holds and what it ends before.
-struct Pieces {
-  std::vector<Extent> present;
-  std::vector<Extent> missing;
-};
-
-Pieces pieces_of(const ElfHeaders& headers, std::uint64_t file_size, bool is_ours) {
+Expected<Pieces> pieces_of(const ElfHeaders& headers, const Source& source, bool is_ours) {
   Pieces out;
-  out.present.reserve(headers.loads.size());
   for (const Segment& segment : headers.loads) {
-    const std::uint64_t wanted = std::min(segment.filesz, segment.memsz);
-    const std::uint64_t room = file_size - std::min(file_size, segment.offset);
-    const std::uint64_t size = std::min(wanted, room);
-    const auto kind = kind_of(segment, headers, is_ours);
-    if (size != 0) out.present.push_back({segment.paddr, size, segment.offset, kind});
-    if (size != wanted)
-      out.missing.push_back({segment.paddr + size, wanted - size, segment.offset + size, kind});
+    const Extent wanted{segment.paddr, std::min(segment.filesz, segment.memsz), segment.offset,
+                        kind_of(segment, headers, is_ours)};
+    if (!out.add(wanted, source.size())) return bad_piece(source, wanted);
   }
   return out;
 }
@@ -82,28 +74,20 @@ class ElfFormat final : public Format {
   Expected<Image> open(const Source& source) const override {
     if (!recognises(source))
       return fail(Errc::invalid_argument, source.name() + " does not begin with an ELF header");
+    if (is_xen_core(source)) return open_xen_core(source);
     const auto headers = read_elf_headers(source);
     if (!headers) return std::unexpected(headers.error());
-    const ElfNotes notes = read_elf_notes(source, *headers);
+    ElfNotes notes = read_elf_notes(source, headers->notes);
     if (is_of_a_program(*headers, notes))
       return fail(Errc::not_supported,
                   source.name() + " is the core of a program, which holds no physical memory");
     const bool is_ours = notes.writer && notes.writer->starts_with("microvmi");
-    Pieces pieces = pieces_of(*headers, source.size(), is_ours);
-    auto present = resolve(std::move(pieces.present), source.options.wait);
-    if (!present) return std::unexpected(present.error());
-    auto missing = resolve(std::move(pieces.missing), source.options.wait);
-    if (!missing) return std::unexpected(missing.error());
-    if (present->empty())
-      return missing->empty()
-                 ? fail(Errc::protocol, source.name() + " has no segment with memory in it")
-                 : fail(Errc::io, source.name() + " is cut off before its first memory");
+    auto pieces = pieces_of(*headers, source, is_ours);
+    if (!pieces) return std::unexpected(std::move(pieces.error()));
     Image image{.memory = nullptr, .info = info_of(source, *headers, notes)};
-    add_missing(image.info, source, *missing);
-    image.memory =
-        std::make_unique<MappedMemory>(source.file, *std::move(present), *std::move(missing));
-    if (image.memory->map()->regions.empty())
-      return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
+    image.vcpus = std::move(notes.registers);
+    if (auto done = std::move(*pieces).finish(image, source); !done)
+      return std::unexpected(std::move(done.error()));
     return image;
   }
 
@@ -115,18 +99,8 @@ class ElfFormat final : public Format {
                   {"file_size", source.size()},
                   {"segments", std::uint64_t{headers.loads.size()}}};
     if (notes.writer) info.facts.push_back({"writer", *notes.writer});
-    if (notes.has_vmcoreinfo) info.facts.push_back({"vmcoreinfo", true});
+    if (notes.vmcoreinfo) add_vmcoreinfo(info, *notes.vmcoreinfo);
     return info;
-  }
-
-  static void add_missing(GuestInfo& info, const Source& source,
-                          const std::vector<Extent>& missing) {
-    info.facts.push_back({"truncated", !missing.empty()});
-    if (missing.empty()) return;
-    info.facts.push_back({"missing_bytes", sum(missing)});
-    info.facts.push_back({"first_missing", missing.front().gpa});
-    source.log(fmt::format("is cut off: {} bytes of memory from {:#x} on are not in it",
-                           sum(missing), missing.front().gpa));
   }
 };
 

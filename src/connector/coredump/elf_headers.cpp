@@ -62,7 +62,8 @@ class Reader {
                       fmt::format("its e_type is {}, a core has {}", head_.e_type, ET_CORE));
     if (head_.e_phnum == 0)
       return fail(Errc::not_supported, source_.name() + " has no program headers", {},
-                  "xl dump-core writes such files; this build reads those of QEMU and libvirt");
+                  "a core of QEMU, libvirt or VirtualBox has them, one of Xen has a section "
+                  ".xen_pages instead");
     if (head_.e_phentsize != sizeof(Program))
       return nonsense(source_, fmt::format("its e_phentsize is {}, it must be {}",
                                            head_.e_phentsize, sizeof(Program)));

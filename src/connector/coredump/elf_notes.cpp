@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
+
+#include "connector/coredump/vcpu_notes.hpp"
 
 namespace microvmi::coredump_connector {
 namespace {
@@ -13,8 +16,22 @@ namespace {
 constexpr std::uint64_t kMostBytes = 16 << 20;  // of all notes; a vCPU has about 1 KiB
 constexpr std::size_t kLongestName = 64;
 constexpr std::size_t kLongestText = 64 << 10;
+constexpr std::size_t kLongestState = 8 << 10;   // VBCPU has up to 4 KiB of XSAVE behind it
+constexpr std::size_t kMostVcpus = 8192;         // CONFIG_NR_CPUS of Linux goes no further
+constexpr std::string_view kWindows = "PAGEDU";  // a 64-bit or 32-bit crash dump begins with it
 
 std::uint64_t align4(std::uint64_t size) { return (size + 3) / 4 * 4; }
+
+using Decoder = std::optional<Registers> (*)(std::span<const std::byte>);
+
+// One after the other; a state that cannot be read keeps its place.
+void add(std::vector<Registers>& list, const std::vector<std::byte>& state, Decoder decode) {
+  if (list.size() < kMostVcpus) list.push_back(decode(state).value_or(Registers{}));
+}
+
+bool any_known(const std::vector<Registers>& list) {
+  return std::ranges::any_of(list, [](const Registers& one) { return one.known().any(); });
+}
 
 class Walk {
  public:
@@ -27,10 +44,10 @@ class Walk {
       left -= size;
       walk(segment.offset, size);
     }
-    if (vcpus_ != 0)
-      out_.vcpus = vcpus_;
-    else if (prstatus_ != 0 && !out_.is_of_a_program)
-      out_.vcpus = prstatus_;
+    if (own_.empty() && !out_.is_of_a_program) own_ = std::move(prstatus_);
+    if (!own_.empty()) out_.vcpus = static_cast<std::uint32_t>(own_.size());
+    if (any_known(own_)) out_.registers = std::move(own_);
+    if (!out_.writer && out_.vmcoreinfo) out_.writer = "kdump";
     return std::move(out_);
   }
 
@@ -54,18 +71,39 @@ class Walk {
     return name.substr(0, name.find('\0'));
   }
 
+  [[nodiscard]] std::vector<std::byte> bytes_at(std::uint64_t at, std::size_t size) const {
+    std::vector<std::byte> bytes(size);
+    if (!source_.copy(at, bytes)) bytes.clear();
+    return bytes;
+  }
+
   void look(const Elf64_Nhdr& note, const std::string& name, std::uint64_t text_at) {
+    const auto state = [&] {
+      return bytes_at(text_at, std::min<std::size_t>(note.n_descsz, kLongestState));
+    };
     if (name == "CORE") {
-      prstatus_ += note.n_type == NT_PRSTATUS ? 1 : 0;
+      if (note.n_type == NT_PRSTATUS) add(prstatus_, state(), prstatus_registers);
       out_.is_of_a_program |= note.n_type == NT_AUXV || note.n_type == NT_FILE;
-    } else if (name == "QEMU" || name == "VBCPU") {
-      ++vcpus_;
-      out_.writer = name == "QEMU" ? "qemu" : "virtualbox";
+    } else if (name == "QEMU") {
+      add(own_, state(), qemu_registers);
+      if (!out_.writer) out_.writer = "qemu";
+    } else if (name == "VBCPU") {
+      add(own_, state(), virtualbox_registers);
+      if (!out_.writer) out_.writer = "virtualbox";
     } else if (name == "VMCOREINFO") {
-      out_.has_vmcoreinfo = true;
+      look_at_kernel(text_at, note.n_descsz);
     } else if (name == "MICROVMI") {
       look_at_ours(text_at, note.n_descsz);
     }
+  }
+
+  void look_at_kernel(std::uint64_t at, std::uint32_t size) {
+    auto bytes = bytes_at(at, std::min<std::size_t>(size, kLongestText));
+    const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    if (text.starts_with(kWindows))
+      out_.windows_header = std::move(bytes);
+    else
+      out_.vmcoreinfo = text.substr(0, text.find('\0'));
   }
 
   void look_at_ours(std::uint64_t at, std::uint32_t size) {
@@ -84,14 +122,14 @@ class Walk {
 
   const Source& source_;
   ElfNotes out_;
-  std::uint32_t vcpus_ = 0;
-  std::uint32_t prstatus_ = 0;
+  std::vector<Registers> own_;       // as the hypervisor tells them
+  std::vector<Registers> prstatus_;  // as any Linux core has them, which is less
 };
 
 }  // namespace
 
-ElfNotes read_elf_notes(const Source& source, const ElfHeaders& headers) {
-  return Walk(source).run(headers.notes);
+ElfNotes read_elf_notes(const Source& source, const std::vector<Segment>& segments) {
+  return Walk(source).run(segments);
 }
 
 }  // namespace microvmi::coredump_connector

@@ -71,7 +71,7 @@ TEST_F(BrokenElfTest, WithNoMemoryLeftItIsRefused) {
   EXPECT_THAT(refusal().message, HasSubstr("is cut off before its first memory"));
   ElfImage empty;
   empty.segments.push_back({.paddr = 0, .filesz = 0, .offset = 0, .memsz = kPage});
-  EXPECT_THAT(refusal(empty).message, HasSubstr("has no segment with memory in it"));
+  EXPECT_THAT(refusal(empty).message, HasSubstr("has no memory in it"));
 }
 
 TEST_F(BrokenElfTest, OtherKindsOfElfAreNamed) {

@@ -13,6 +13,10 @@ using Kind = MemoryRegion::Kind;
 
 constexpr std::uint64_t kPage = kPageSize;
 
+constexpr const char* kKernel =
+    "OSRELEASE=6.1.0-9-amd64\nPAGESIZE=4096\nKERNELOFFSET=1ac00000\n"
+    "SYMBOL(_stext)=ffffffff9bc00000\nNUMBER(phys_base)=-1";
+
 class ElfImageTest : public test::ImageTest {};
 
 TEST_F(ElfImageTest, TheHeadersOfQemu) {
@@ -21,9 +25,9 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   const auto bios = pattern(64 * kPage, 2);
   const auto high = pattern(2 * kPage, 3);
   image.add_note("CORE", 1, "prstatus").add_note("QEMU", 0, std::string(440, 'q'));
-  image.add_note("QEMU", 0, std::string(440, 'q')).add_note("VMCOREINFO", 0, "x");
+  image.add_note("QEMU", 0, std::string(440, 'q')).add_note("VMCOREINFO", 0, kKernel);
   image.add(0, low, 0x490).add(0xFFFC0000, bios).add(0x100000000, high);
-  const auto vm = open(image);
+  auto vm = open(image);
   ASSERT_TRUE(vm) << vm.error().message;
   EXPECT_THAT(vm->memory().map()->regions,
               ElementsAre(MemoryRegion{Gpa{0}, 8 * kPage},
@@ -42,6 +46,12 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   EXPECT_EQ(value<std::uint64_t>(*vm, "file_size"), std::filesystem::file_size(file_));
   EXPECT_FALSE(value<bool>(*vm, "truncated"));
   EXPECT_TRUE(value<bool>(*vm, "vmcoreinfo"));
+  EXPECT_EQ(vm->info().vmcoreinfo, kKernel);
+  EXPECT_EQ(value<std::string>(*vm, "os_release"), "6.1.0-9-amd64");
+  EXPECT_EQ(value<std::string>(*vm, "kernel_offset"), "0x1ac00000");
+  EXPECT_EQ(value<std::string>(*vm, "kernel_base"), "0xffffffff9bc00000");
+  EXPECT_EQ(value<std::string>(*vm, "phys_base"), "-1");
+  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::not_supported) << "of no version";
 }
 
 TEST_F(ElfImageTest, LessThanAPageIsNoMemoryOfAGuest) {
@@ -182,6 +192,39 @@ TEST_F(ElfImageTest, WritingIsRefused) {
   auto vm = open(ElfImage().add(0, pattern(kPage)));
   ASSERT_TRUE(vm);
   EXPECT_EQ(vm->memory().write_value(Gpa{0}, 1).error().code, Errc::read_only);
+}
+
+TEST_F(ElfImageTest, OfVirtualboxSimulated) {
+  ElfImage image;
+  std::string cpu(0x230, 'v');
+  image.add_note("VBCORE", 0xB00, std::string(24, 'c')).add_note("VBCPU", 0xB01, cpu);
+  cpu[0x130] = 'r';  // cr3
+  auto vm = open(image.add_note("VBCPU", 0xB01, cpu).add(0, pattern(kPage)));
+  ASSERT_TRUE(vm);
+  EXPECT_EQ(value<std::string>(*vm, "writer"), "virtualbox");
+  EXPECT_EQ(vm->info().vcpus, 2U);
+  EXPECT_EQ((*vm->read_registers(VcpuId{0}))[Reg::cr3], 0x7676767676767676);
+  EXPECT_EQ((*vm->read_registers(VcpuId{1}))[Reg::cr3], 0x7676767676767672);
+}
+
+TEST_F(ElfImageTest, OfKdumpHasItsPrstatus) {
+  ElfImage image;
+  image.add_note("CORE", 1, std::string(336, 'p')).add_note("VMCOREINFO", 0, "OSRELEASE=5\n");
+  auto vm = open(image.add(0x1000, pattern(kPage)));
+  ASSERT_TRUE(vm);
+  EXPECT_EQ(value<std::string>(*vm, "writer"), "kdump");
+  EXPECT_EQ((*vm->read_registers(VcpuId{0}))[Reg::rip], 0x7070707070707070);
+  EXPECT_FALSE((*vm->read_registers(VcpuId{0}))[Reg::cr3]);
+}
+
+TEST_F(ElfImageTest, AnyNumberOfNotesTakesBoundedMemory) {
+  ElfImage image;
+  for (int i = 0; i < 3; ++i) image.add_note("QEMU", 0, "");
+  image.segments.assign(1000, image.segments[0]);
+  for (auto& one : image.segments) one.filesz = 60;
+  auto vm = open(image.add(0, pattern(kPage)));
+  ASSERT_TRUE(vm);
+  EXPECT_EQ(vm->info().vcpus, 3000U);
 }
 
 TEST_F(ElfImageTest, OurOwnNoteNamesTheGuest) {

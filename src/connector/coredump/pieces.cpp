@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Neighbours are joined as they come, so that a list of pages stays as short as it can be.
+#include "connector/coredump/pieces.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "connector/coredump/mapped_memory.hpp"
+
+namespace microvmi::coredump_connector {
+namespace {
+
+bool append(std::vector<Extent>& list, const Extent& next) {
+  if (next.size == 0) return true;
+  if (!list.empty()) {
+    Extent& last = list.back();
+    if (last.end() == next.gpa && last.offset + last.size == next.offset &&
+        last.kind == next.kind) {
+      last.size += next.size;
+      return true;
+    }
+  }
+  if (list.size() == kMostExtents) return false;
+  list.push_back(next);
+  return true;
+}
+
+bool wraps(const Extent& one) { return one.size > ~one.gpa || one.size > ~one.offset; }
+
+void tell_missing(Image& image, const Source& source, const std::vector<Extent>& missing) {
+  image.info.facts.push_back({"truncated", !missing.empty()});
+  if (missing.empty()) return;
+  image.info.facts.push_back({"missing_bytes", sum(missing)});
+  image.info.facts.push_back({"first_missing", missing.front().gpa});
+  source.log(fmt::format("is cut off: {} bytes of memory from {:#x} on are not in it", sum(missing),
+                         missing.front().gpa));
+}
+
+}  // namespace
+
+bool Pieces::add(const Extent& wanted, std::uint64_t file_size) {
+  if (wraps(wanted)) return false;
+  const std::uint64_t room = file_size - std::min(file_size, wanted.offset);
+  const std::uint64_t size = std::min(wanted.size, room);
+  Extent head = wanted;
+  head.size = size;
+  Extent rest = wanted;
+  rest.gpa += size;
+  rest.offset += size;
+  rest.size -= size;
+  return append(present_, head) && append(missing_, rest);
+}
+
+Expected<void> Pieces::finish(Image& image, const Source& source) && {
+  auto present = resolve(std::move(present_), source.options.wait);
+  if (!present) return std::unexpected(std::move(present.error()));
+  auto missing = resolve(std::move(missing_), source.options.wait);
+  if (!missing) return std::unexpected(std::move(missing.error()));
+  if (present->empty())
+    return missing->empty() ? fail(Errc::protocol, source.name() + " has no memory in it")
+                            : fail(Errc::io, source.name() + " is cut off before its first memory");
+  tell_missing(image, source, *missing);
+  image.memory =
+      std::make_unique<MappedMemory>(source.file, *std::move(present), *std::move(missing));
+  if (image.memory->map()->regions.empty())
+    return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
+  return {};
+}
+
+std::unexpected<Error> bad_piece(const Source& source, const Extent& wanted) {
+  if (wraps(wanted))
+    return fail(Errc::protocol, fmt::format("{} has {:#x} bytes at {:#x}, past the last address",
+                                            source.name(), wanted.size, wanted.gpa));
+  return fail(Errc::not_supported,
+              fmt::format("{} has its memory in more than {} pieces", source.name(), kMostExtents));
+}
+
+}  // namespace microvmi::coredump_connector
