@@ -76,6 +76,11 @@ Expected<void> Vm::write_registers(VcpuId vcpu, const Registers& registers) {
   return access ? access->write(vcpu, registers) : lacks(Capability::registers);
 }
 
+Expected<AddressSpace> Vm::address_space(VcpuId vcpu) {
+  const auto registers = read_registers(vcpu);
+  return registers ? AddressSpace::of(*registers) : std::unexpected(registers.error());
+}
+
 Expected<void> Vm::intercept(VcpuId vcpu, const Intercept& what) {
   EventControl* events = driver_->events();
   return events ? events->intercept(vcpu, what) : lacks(Capability::events);

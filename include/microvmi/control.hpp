@@ -21,6 +21,9 @@ class RunControl {
   [[nodiscard]] virtual Expected<void> pause() = 0;
   [[nodiscard]] virtual Expected<void> resume() = 0;
   [[nodiscard]] virtual Expected<bool> running() = 0;
+  // Whether what pause() stopped stays so when the driver is closed; where a protocol cannot leave
+  // a guest stopped, it runs again. A Vm restores what it found in any case.
+  [[nodiscard]] virtual bool stays_paused() const { return true; }
 };
 
 class RegisterAccess {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "microvmi/address.hpp"
+#include "microvmi/address_space.hpp"
 #include "microvmi/driver.hpp"
 #include "microvmi/dump.hpp"
 #include "microvmi/error.hpp"
