@@ -98,7 +98,7 @@ TEST(ElfLayoutTest, AddressesBeyondWhatAFileCanHold) {
 }
 
 TEST(ElfLayoutTest, DataBeginsOnAPageBehindTheHeaders) {
-  for (const std::uint64_t count : {1, 50, 65'533, 65'534, 65'535, 100'000}) {
+  for (const std::uint64_t count : {1U, 50U, 65'533U, 65'534U, 65'535U, 100'000U}) {
     const auto layout = dumper::lay_out(scattered(count), ImageFormat::elf, kNote);
     ASSERT_TRUE(layout);
     EXPECT_EQ(layout->header_size % kPageSize, 0U);

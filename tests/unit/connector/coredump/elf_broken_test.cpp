@@ -25,7 +25,7 @@ class BrokenElfTest : public test::ImageTest {
 };
 
 TEST_F(BrokenElfTest, WhatIsCutOffInItsHeadersIsRefused) {
-  for (const std::size_t size : {4, 15, 16, 63}) {
+  for (const std::size_t size : {4U, 15U, 16U, 63U}) {
     write_first(size, good());
     EXPECT_THAT(refusal().message, HasSubstr("is cut off before its ELF header")) << size;
   }
