@@ -70,6 +70,8 @@ class Format {
 [[nodiscard]] Expected<const Format*> choose(const Source& source);
 
 const Format& elf_format();
+const Format& lime_format();
+const Format& windows_format();
 const Format& raw_format();
 
 }  // namespace microvmi::coredump_connector

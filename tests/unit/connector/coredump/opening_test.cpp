@@ -48,31 +48,42 @@ TEST_F(ImageOpeningTest, AFileOfSomebodyElseSaysSo) {
   EXPECT_THAT(error.message, HasSubstr("Permission denied"));
 }
 
-TEST_F(ImageOpeningTest, OtherFormatsAreNamed) {
-  const std::vector<std::pair<std::string, std::string>> cases{
-      {"PAGEDU64", "is a Windows crash dump (64-bit)"},
-      {"PAGEDUMP", "is a Windows crash dump (32-bit)"},
-      {"MDMP", "is a Windows user minidump"},
-      {"KDUMP   ", "is a kdump-compressed dump"},
-      {"makedumpfile\0\0\0\0"s, "is a flattened dump of makedumpfile"},
-      {"EMiL\1\0\0\0"s, "is a LiME image"},
-      {"AVML\2\0\0\0"s, "is an AVML image"},
-      {"QEVM\0\0\0\3"s, "is a QEMU migration stream"},
-      {"LibvirtQemudSave", "is a libvirt save image"},
-      {"\xd2\xbe\xd2\xbe", "is a VMware checkpoint"},
-      {"HIBR", "is a Windows hibernation file"},
-      {"\x14\x20\x28\x01", "is a Hyper-V saved state"},
+TEST_F(ImageOpeningTest, OtherFormatsAreNamedWithWhatOpensThem) {
+  const std::vector<std::array<std::string, 3>> cases{
+      {"MDMP", "is a Windows user minidump", "WinDbg"},
+      {"HIBR", "is a Windows hibernation file", "Volatility 3"},
+      {"wake", "is a Windows hibernation file", "Volatility 3"},
+      {"\x14\x20\x28\x01", "is a Hyper-V saved state", "MemProcFS"},
+      {"HPAK", "is an HPAK image", "Volatility 2"},
+      {"sadump\0\0"s, "is a dump of Fujitsu's sadump", "makedumpfile"},
+      {"DISKDUMP", "is a dump of diskdump", "crash"},
+      {"LibvirtQemudPart", "is a libvirt save image that was not finished", "again"},
+      {"\xed\xeb\x0f\xf0", "is a core of Xen in the format of before 2007", "crash"},
+      {"\xff\xff\xff\xff\xff\xff\xff\xffXENF", "is a migration stream of Xen", "xl dump-core"},
+      {"\x7fVirtualBox SavedState V2.0", "is a saved state of VirtualBox", "dumpvmcore"},
+      {"QFI\xfb", "is a qcow2 disk image", "snapshot"},
+      {"\x1f\x8b\x08", "is packed by gzip", "unpack it first"},
   };
-  for (const auto& [head, what] : cases) {
+  for (const auto& [head, what, hint] : cases) {
     write(head);
     const auto error = refusal();
     EXPECT_EQ(error.code, Errc::not_supported) << what;
     EXPECT_THAT(error.message, HasSubstr(what));
-    EXPECT_THAT(error.message, HasSubstr("this build reads elf and raw"));
+    EXPECT_THAT(error.message, HasSubstr("this build reads elf, "));
+    EXPECT_THAT(error.message, HasSubstr(hint));
   }
+  file_.replace_extension(".raw");
+  write("HPAK");
+  EXPECT_EQ(refusal().code, Errc::not_supported) << "a magic is stronger than a suffix";
+}
+
+TEST_F(ImageOpeningTest, TheUsersWordIsStrongerThanAMagic) {
   write("EMiL");
-  EXPECT_TRUE(open(DumpFormat::raw)) << "the user's word";
-  EXPECT_THAT(log_, HasSubstr("is read as asked, though it looks like a LiME image"));
+  EXPECT_TRUE(open(DumpFormat::raw));
+  EXPECT_THAT(log_, HasSubstr("is read as asked, though it looks like lime"));
+  write("HPAK");
+  EXPECT_TRUE(open(DumpFormat::raw));
+  EXPECT_THAT(log_, HasSubstr("is read as asked, though it looks like an HPAK image"));
 }
 
 TEST_F(ImageOpeningTest, WithoutMagicAndSuffixTheUserHasToSay) {

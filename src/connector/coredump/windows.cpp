@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Windows crash dumps: the header's registers and facts, and the memory behind it.
+#include "connector/coredump/windows_header.hpp"
+#include "connector/coredump/windows_runs.hpp"
+
+namespace microvmi::coredump_connector {
+namespace {
+
+constexpr std::uint32_t kMostVcpus = 4096;  // more than any Windows runs on
+
+class WindowsFormat final : public Format {
+ public:
+  DumpFormat type() const override { return DumpFormat::windows; }
+  bool recognises(const Source& source) const override {
+    return source.has(0, "PAGEDU64") || source.has(0, "PAGEDUMP");
+  }
+
+  Expected<Image> open(const Source& source) const override {
+    if (!recognises(source))
+      return fail(Errc::invalid_argument,
+                  source.name() + " does not begin with the header of a Windows crash dump");
+    std::vector<std::byte> bytes(source.has(0, "PAGEDU64") ? kWindowsHeader64 : kWindowsHeader32);
+    const bool whole = source.copy(0, bytes);
+    const auto header = whole ? parse_windows_header(bytes) : std::nullopt;
+    if (!header) return fail(Errc::io, source.name() + " is cut off within its header");
+    auto pieces = windows_pieces(source, *header);
+    if (!pieces) return std::unexpected(std::move(pieces.error()));
+    Image image;
+    if (header->vcpus && *header->vcpus <= kMostVcpus) image.info.vcpus = header->vcpus;
+    image.info.facts = facts_of(*header);
+    image.info.facts.insert(image.info.facts.begin(),
+                            {"format", header->bits == 64 ? "windows64" : "windows32"});
+    image.info.facts.push_back({"file_size", source.size()});
+    if (header->registers.known().any()) image.vcpus.push_back(header->registers);
+    if (auto done = std::move(*pieces).finish(image, source); !done)
+      return std::unexpected(std::move(done.error()));
+    return image;
+  }
+};
+
+}  // namespace
+
+const Format& windows_format() {
+  static const WindowsFormat format;
+  return format;
+}
+
+}  // namespace microvmi::coredump_connector
