@@ -92,6 +92,12 @@ void Connection::flush() {
   unsent_.erase(unsent_.begin(), unsent_.begin() + static_cast<std::ptrdiff_t>(done));
   if (deaf_) unsent_.clear();
   if (deaf_ || !unsent_.empty()) wakeup_.signal();
+  if (unsent_.empty()) drained_.notify_all();
+}
+
+void Connection::drain(const Wait& wait) {
+  std::unique_lock lock(mutex_);
+  drained_.wait_until(lock, wait.stop, wait.deadline, [this] { return end_ || unsent_.empty(); });
 }
 
 void Connection::abandon(Waiter& waiter) {

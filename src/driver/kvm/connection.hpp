@@ -82,6 +82,9 @@ class Connection {
   // Sends a command whose answer nobody waits for.
   [[nodiscard]] Expected<void> post(const Request& request);
 
+  // Until everything is handed to the kernel, if it takes it in time.
+  void drain(const Wait& wait);
+
   // Why it ended; nullopt while it stands.
   [[nodiscard]] std::optional<Error> end() const;
 
@@ -125,6 +128,7 @@ class Connection {
   std::size_t abandoned_ = 0;
   std::uint32_t next_seq_ = 1;
   Bytes unsent_{};
+  std::condition_variable_any drained_{};
   bool deaf_ = false;  // the peer takes nothing any more
   std::optional<Error> end_ = std::nullopt;
   std::thread reader_{};

@@ -6,7 +6,9 @@
 
 #include "driver/kvm/look.hpp"
 #include "driver/kvm/memory.hpp"
+#include "driver/kvm/page_rights.hpp"
 #include "driver/kvm/session.hpp"
+#include "driver/kvm/vcpu_state.hpp"
 #include "qemu/find.hpp"
 
 namespace microvmi::kvm {
@@ -24,13 +26,28 @@ class Kvm final : public Driver {
     return out;
   }
 
+  Kvm(const Kvm&) = delete;
+  Kvm& operator=(const Kvm&) = delete;
+  ~Kvm() override {
+    if (rights_) rights_->close();
+    if (memory_) vcpus_->close();
+    vcpus_->detach();
+  }
+
   PhysicalMemory& memory() override { return *memory_; }
+  RunControl* run_control() override { return vcpus_.get(); }
+  RegisterAccess* registers() override { return &*state_; }
+  EventControl* events() override { return vcpus_.get(); }
+  Injection* injection() override { return &*state_; }
+  PageAccessControl* page_access() override { return &*rights_; }
 
   GuestInfo info() const override {
     const Greeting& greeting = arrival_.greeting;
-    GuestInfo out{.pid = arrival_.pid, .vcpus = abilities_.vcpus};
+    GuestInfo out{.pid = arrival_.pid, .vcpus = vcpus_->count()};
     if (!greeting.name.empty()) out.vm_name = greeting.name;
     out.facts = {{"kvmi_dialect", std::string(name_of(abilities_.dialect))},
+                 {"kvmi_singlestep", abilities_.singlestep},
+                 {"kvmi_views", abilities_.views},
                  {"uuid", uuid_text(greeting)}};
     if (greeting.start_time > 0)
       out.facts.push_back({"start_time", static_cast<std::uint64_t>(greeting.start_time)});
@@ -39,28 +56,35 @@ class Kvm final : public Driver {
 
  private:
   Kvm(Arrival arrival, std::chrono::milliseconds answer_time)
-      : arrival_(std::move(arrival)), answer_time_(answer_time) {}
+      : arrival_(std::move(arrival)),
+        answer_time_(answer_time),
+        vcpus_(std::make_shared<Vcpus>(answer_time)) {}
 
   Expected<void> start(const Wait& wait) {
-    auto connection =
-        Connection::start(std::move(arrival_.socket),
-                          {.on_event = [](const std::unique_ptr<ToldEvent>&) -> Expected<void> {
-                            return fail(Errc::protocol, "KVMi: an event that was not asked for");
-                          }});
+    auto connection = Connection::start(
+        std::move(arrival_.socket),
+        {.on_event = [vcpus = vcpus_](auto told) { return vcpus->on_event(std::move(told)); },
+         .on_end = [vcpus = vcpus_](const Error& error) { vcpus->on_end(error); }});
     if (!connection) return std::unexpected(std::move(connection.error()));
     connection_ = *std::move(connection);
     const auto abilities = negotiate(*connection_, wait.within(answer_time_));
     if (!abilities) return std::unexpected(abilities.error());
     abilities_ = *abilities;
-    memory_.emplace(*connection_, Gpa{arrival_.greeting.max_gpa}, answer_time_);
+    vcpus_->attach(*connection_, abilities_);
+    memory_.emplace(*connection_, vcpus_->patches(), Gpa{arrival_.greeting.max_gpa}, answer_time_);
+    state_.emplace(*connection_, *vcpus_, answer_time_);
+    rights_.emplace(*connection_, *vcpus_, abilities_, answer_time_);
     return memory_->refresh();
   }
 
   Arrival arrival_;
   std::chrono::milliseconds answer_time_;
   Abilities abilities_{};
+  std::shared_ptr<Vcpus> vcpus_;
   std::unique_ptr<Connection> connection_{};
   std::optional<KvmMemory> memory_{};
+  std::optional<VcpuState> state_{};
+  std::optional<PageControl> rights_{};
 };
 
 // What is at the path does not matter before it is opened, unless it can never become our socket.

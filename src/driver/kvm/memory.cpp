@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
+#include <type_traits>
 
 namespace microvmi::kvm {
 namespace {
@@ -37,9 +39,11 @@ Errc status_of(std::int32_t code) { return code == -ENOENT ? Errc::hole : error_
 // The pages of a batch, in order. A request that failed is not gone on with.
 template <class AnyRequest>
 class Pages {
+  static constexpr bool kWrites = std::is_same_v<AnyRequest, WriteRequest>;
+
  public:
-  Pages(Connection& connection, std::span<AnyRequest> batch)
-      : connection_(connection), batch_(batch) {}
+  Pages(Connection& connection, Patches& patches, std::span<AnyRequest> batch)
+      : connection_(connection), patches_(patches), batch_(batch) {}
 
   void transfer(std::chrono::milliseconds answer_time) {
     while (gather()) {
@@ -54,6 +58,7 @@ class Pages {
   bool gather() {
     requests_.clear();
     owners_.clear();
+    kept_.clear();
     while (at_ < batch_.size() && requests_.size() < kMostPages) {
       AnyRequest& owner = batch_[at_];
       const auto bytes = bytes_of(owner);
@@ -65,13 +70,21 @@ class Pages {
       const Gpa gpa = owner.gpa + offset_;
       const auto size = std::min(bytes.size() - offset_, kPageSize - page_offset(gpa));
       requests_.push_back(page_request(owner, gpa, bytes.subspan(offset_, size)));
+      if constexpr (kWrites) keep_breakpoints(gpa, requests_.back());
       owners_.push_back(&owner);
       offset_ += size;
     }
     return !requests_.empty();
   }
 
-  static void settle(AnyRequest& owner, const Request& page, Errc failure) {
+  void keep_breakpoints(Gpa gpa, Request& page) {
+    auto kept = patches_.keep(gpa, page.tail);
+    if (!kept) return;
+    kept_.push_back(*std::move(kept));
+    page.tail = kept_.back();
+  }
+
+  void settle(AnyRequest& owner, const Request& page, Errc failure) {
     if (owner.status != Errc::none) return;
     if (!page.answered)
       owner.status = failure;
@@ -79,15 +92,19 @@ class Pages {
       owner.status = status_of(page.code);
     else
       owner.done += page.values[1].value;
+    if constexpr (!kWrites)
+      if (owner.status == Errc::none) patches_.hide(Gpa{page.values[0].value}, page.into);
     if (owner.status != Errc::none) owner.failed_at = owner.gpa + owner.done;
   }
 
   Connection& connection_;
+  Patches& patches_;
   std::span<AnyRequest> batch_;
   std::size_t at_ = 0;
   std::size_t offset_ = 0;
   std::vector<Request> requests_{};
   std::vector<AnyRequest*> owners_{};
+  std::deque<Bytes> kept_{};  // what is written instead of what was given
 };
 
 }  // namespace
@@ -126,11 +143,11 @@ Expected<void> KvmMemory::refresh() {
 }
 
 void KvmMemory::read_batch(std::span<ReadRequest> batch) const {
-  Pages(connection_, batch).transfer(answer_time_);
+  Pages(connection_, patches_, batch).transfer(answer_time_);
 }
 
 void KvmMemory::write_batch(std::span<WriteRequest> batch) {
-  Pages(connection_, batch).transfer(answer_time_);
+  Pages(connection_, patches_, batch).transfer(answer_time_);
 }
 
 }  // namespace microvmi::kvm

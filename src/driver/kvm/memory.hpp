@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "driver/kvm/connection.hpp"
+#include "driver/kvm/patches.hpp"
 #include "microvmi/memory.hpp"
 
 namespace microvmi::kvm {
@@ -12,8 +13,12 @@ namespace microvmi::kvm {
 class KvmMemory final : public PhysicalMemory {
  public:
   // `end` is what the handshake told, for the dialects whose kernel cannot be asked.
-  KvmMemory(Connection& connection, Gpa end, std::chrono::milliseconds answer_time)
-      : connection_(connection), handshake_end_(end), answer_time_(answer_time) {}
+  KvmMemory(Connection& connection, Patches& patches, Gpa end,
+            std::chrono::milliseconds answer_time)
+      : connection_(connection),
+        patches_(patches),
+        handshake_end_(end),
+        answer_time_(answer_time) {}
 
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override;
   [[nodiscard]] Expected<void> refresh() override;
@@ -27,6 +32,7 @@ class KvmMemory final : public PhysicalMemory {
   [[nodiscard]] Expected<Gpa> ask_end() const;
 
   Connection& connection_;
+  Patches& patches_;  // breakpoints are not seen, and stay where they are
   Gpa handshake_end_;
   std::chrono::milliseconds answer_time_;
   mutable std::mutex mutex_{};

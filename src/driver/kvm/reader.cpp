@@ -136,6 +136,7 @@ void Connection::fail_all(Error error) {
   {
     const std::lock_guard lock(mutex_);
     end_ = error;
+    drained_.notify_all();
     for (auto& [seq, pending] : pending_)
       if (pending.waiter) pending.waiter->changed.notify_all();
   }
