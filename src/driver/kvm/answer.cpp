@@ -83,17 +83,13 @@ class Teller {
     return Caught<E>(what, VcpuId{message_.vcpu}, registers_, sink_, message_.seq);
   }
 
-  // The older ones tell nothing: the operands of the instruction are in registers (SDM vol. 2).
+  // The older ones tell nothing; ecx is the register's number (Intel SDM vol. 2, XSETBV).
   [[nodiscard]] Xsetbv xsetbv() const {
     if (row(dialect_, EventKind::xsetbv).data.size() != 0)
       return {static_cast<std::uint32_t>(get(Field::xcr)), get(Field::old_value),
               get(Field::new_value)};
-    Xsetbv out{static_cast<std::uint32_t>(registers_[Reg::rcx].value_or(0)), std::nullopt,
-               std::nullopt};
-    const auto low = registers_[Reg::rax];
-    const auto high = registers_[Reg::rdx];
-    if (low && high) out.new_value = *high << 32U | (*low & 0xffffffff);
-    return out;
+    return {static_cast<std::uint32_t>(registers_[Reg::rcx].value_or(0)), std::nullopt,
+            std::nullopt};
   }
 
   [[nodiscard]] PageAccess page_access() const {

@@ -149,44 +149,4 @@ void Vcpus::end_step(std::uint16_t index, Vcpu& vcpu) {
   if (vcpus_[next].waiting) step_over(next, vcpus_[next]);
 }
 
-// In this order nobody sees anything of it: first the bytes, then the switches, then the vCPUs that
-// wait because of them.
-void Vcpus::close() {
-  constexpr std::chrono::milliseconds kMost{2'000};
-  {
-    const std::lock_guard lock(mutex_);
-    if (!connection_) return;
-    asked_.clear();
-    vm_events_.clear();
-  }
-  const Wait wait = Wait::at_most(std::min(kMost, answer_time_));
-  const auto bytes = patches_.leave_all(count_);
-  std::vector<Request> writes;
-  writes.reserve(bytes.size());
-  for (const auto& [gpa, original] : bytes)
-    writes.push_back(write_request(gpa, std::span(&original, 1)));
-  static_cast<void>(connection_->run(writes, wait).has_value());
-  static_cast<void>(apply(wait).has_value());
-  {
-    const std::lock_guard lock(mutex_);
-    if (step_)
-      for (const Switch& one : step_->on)
-        post(request_for(abilities_.dialect, step_->vcpu, one, false));
-    step_.reset();
-    to_step_.clear();
-    pauses_ = 0;
-    for (auto& [index, vcpu] : vcpus_) {
-      vcpu.holds = 0;
-      if (vcpu.waiting) answer_by_default(index, vcpu);
-    }
-  }
-  connection_->drain(wait);
-}
-
-void Vcpus::detach() {
-  const std::lock_guard lock(mutex_);
-  connection_ = nullptr;
-  closed_ = true;
-}
-
 }  // namespace microvmi::kvm

@@ -174,9 +174,11 @@ Expected<host::Descriptor> listen_vsock(std::uint32_t port) {
   address.svm_family = AF_VSOCK;
   address.svm_port = port;
   address.svm_cid = VMADDR_CID_ANY;
-  if (::bind(fd.get(), generic(address), sizeof(address)) != 0)
-    return failed(errno, fmt::format("cannot bind vsock port {}", port),
-                  errno == EADDRINUSE ? "another program listens on it" : "");
+  if (::bind(fd.get(), generic(address), sizeof(address)) != 0) {
+    if (errno == EADDRINUSE)
+      return fail(Errc::busy, fmt::format("another program listens on vsock port {}", port));
+    return failed(errno, fmt::format("cannot bind vsock port {}", port));
+  }
   if (::listen(fd.get(), kBacklog) != 0)
     return failed(errno, fmt::format("cannot listen on vsock port {}", port));
   return fd;
@@ -213,6 +215,8 @@ Expected<std::uint32_t> cid_of(int socket) {
     return failed(errno, "cannot tell who connected");
   return peer.svm_cid;
 }
+
+void shut_down(int socket) { ::shutdown(socket, SHUT_RDWR); }
 
 Expected<std::size_t> send(int socket, ByteSpan bytes) {
   const ssize_t sent = ::send(socket, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -64,6 +64,9 @@ struct Credentials {
 [[nodiscard]] Expected<std::uint32_t> cid_of(int socket);
 inline constexpr std::uint32_t kHostCid = 2;  // VMADDR_CID_HOST
 
+// The peer sees the end, although the descriptor lives on.
+void shut_down(int socket);
+
 // How many bytes went through; 0 where it would block, Errc::disconnected where the peer hung up.
 [[nodiscard]] Expected<std::size_t> send(int socket, ByteSpan bytes);
 [[nodiscard]] Expected<std::size_t> receive(int socket, std::span<std::byte> into);

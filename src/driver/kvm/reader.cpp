@@ -133,6 +133,8 @@ Expected<void> Connection::take_event(const Header& header, ByteSpan payload) {
 }
 
 void Connection::fail_all(Error error) {
+  // So that the kernel lets go whatever waits for us.
+  native::shut_down(socket_.get());
   {
     const std::lock_guard lock(mutex_);
     end_ = error;

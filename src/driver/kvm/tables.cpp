@@ -135,7 +135,7 @@ constexpr Events events_v6() {
   using enum EventKind;
   t[page_fault].data = Shape(24, {{gva, 0, 8}, {gpa, 8, 8}, {access, 16, 1}});
   t[trap].data = Shape(24, {{vector, 0, 4}, {error_code, 8, 4}, {address, 16, 8}});
-  t.drop({EventKind::singlestep});
+  t.drop({EventKind::singlestep, cpuid});
   return t;
 }
 

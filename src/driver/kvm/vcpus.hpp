@@ -96,6 +96,7 @@ class Vcpus final : public ReplySink,
   Expected<void> release_breakpoint(VcpuId vcpu, const Breakpoint::Filter& what);
   Expected<Gpa> translate(VcpuId vcpu, Gva gva);
   Expected<void> refresh_count();
+  void settle_pauses(const Wait& wait);
   [[nodiscard]] Wait answer_wait() const { return Wait::at_most(answer_time_); }
 
   // With the lock held.

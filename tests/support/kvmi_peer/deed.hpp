@@ -10,6 +10,7 @@
 namespace microvmi::test::kvmi {
 
 inline constexpr std::uint8_t kRead = 1, kWrite = 2, kExecute = 4;
+inline constexpr std::uint8_t kCpuidLength = 2;  // 0f a2
 
 // One instruction of the guest, or some that it finds in memory.
 struct Deed {

@@ -45,9 +45,18 @@ Bytes cpuid_data(const Deed& deed) {
   Bytes out;
   append(out, static_cast<std::uint32_t>(deed.number));
   append(out, static_cast<std::uint32_t>(deed.value));
-  out.push_back(2);  // 0f a2
+  out.push_back(kCpuidLength);
   append_zeros(out, 7);
   return out;
+}
+
+// What GET_CPUID says; the kernel writes it before it tells the event.
+void put_cpuid_result(Regs& regs, unsigned vcpu, const Deed& deed) {
+  const bool known = deed.number <= 1;
+  regs.rax = known ? 0x10 + deed.number : 0;
+  regs.rbx = known ? 0x20 + vcpu : 0;
+  regs.rcx = known ? 0x30 : 0;
+  regs.rdx = known ? 0x40 : 0;
 }
 
 Bytes trap_data(const Injected& what, Dialect dialect) {
@@ -172,6 +181,7 @@ void Kernel::perform(unsigned vcpu, Task& task) {
       break;
     case Ev::cpuid:
       data = cpuid_data(deed);
+      put_cpuid_result(guest_.vcpus[vcpu].regs, vcpu, deed);
       break;
     default:
       break;

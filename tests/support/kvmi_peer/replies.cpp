@@ -112,8 +112,9 @@ void Kernel::apply_to_deed(unsigned vcpu, Task& task, Action action, ByteSpan da
       outcome.skipped = again;
       break;
     case Ev::cpuid:
-      // The sheet infers that the tool advances rip; without that the guest is where it was.
-      if (!moved_) return;
+      // kvm_emulate_cpuid() of the KVM-VMI kernel tells the event when the result is in the
+      // registers, and goes behind the instruction itself when it has the answer.
+      guest_.vcpus[vcpu].regs.rip += kCpuidLength;
       break;
     default:
       break;
