@@ -71,6 +71,8 @@ class Format {
 
 const Format& elf_format();
 const Format& lime_format();
+const Format& migration_format();
+const Format& vmware_format();
 const Format& windows_format();
 const Format& raw_format();
 

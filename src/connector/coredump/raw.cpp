@@ -29,6 +29,16 @@ Expected<std::vector<Extent>> ranges_of(const Source& source) {
   return out;
 }
 
+// VMware leaves the hole below 4 GiB out of a .vmem; the checkpoint that tells it is not there.
+void tell_hole(const Source& source) {
+  constexpr std::uint64_t kMostLow = 3ULL << 30;
+  if (source.params.filepath->extension() == ".vmem" && source.size() > kMostLow &&
+      source.params.map.empty())
+    source.log(
+        "has no .vmss or .vmsn beside it: what is above 3 GiB in it may belong above 4 GiB, "
+        "as memflow.coredump.map=0:3G:0,4G:LENGTH:3G has it");
+}
+
 class RawFormat final : public Format {
  public:
   DumpFormat type() const override { return DumpFormat::raw; }
@@ -47,6 +57,7 @@ class RawFormat final : public Format {
       if (!ranges) return std::unexpected(ranges.error());
       extents = *std::move(ranges);
     }
+    tell_hole(source);
     Image image;
     image.info.facts = {{"format", "raw"}, {"file_size", source.size()}};
     // A map is of whole pages, so what remains has no place in it and is told here.

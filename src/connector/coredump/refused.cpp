@@ -55,12 +55,6 @@ constexpr std::array kRefused{
     Refused{0, "KDUMP   "sv, "a kdump-compressed dump", kConvert},
     Refused{0, "makedumpfile\0\0\0\0"sv, "a flattened dump of makedumpfile", kConvert},
     Refused{0, "AVML"sv, "an AVML image", kConvert},
-    Refused{0, "QEVM"sv, "a QEMU migration stream", kConvert},
-    Refused{0, "LibvirtQemudSave"sv, "a libvirt save image", kConvert},
-    Refused{0, "\xd0\xbe\xd0\xbe"sv, "a VMware checkpoint (.vmss, .vmsn)", kConvert},
-    Refused{0, "\xd0\xbe\xd2\xbe"sv, "a VMware checkpoint (.vmss, .vmsn)", kConvert},
-    Refused{0, "\xd2\xbe\xd2\xbe"sv, "a VMware checkpoint (.vmss, .vmsn)", kConvert},
-    Refused{0, "\xd3\xbe\xd3\xbe"sv, "a VMware checkpoint (.vmss, .vmsn)", kConvert},
     Refused{0, "\x1f\x8b"sv, "packed by gzip", kUnpack},
     Refused{0,
             "\xfd"
