@@ -9,7 +9,7 @@
 namespace microvmi::test::kvmi {
 
 struct Wire {
-  explicit Wire(Setup how = {}) : setup(std::move(how)) {}
+  explicit Wire(KernelSetup how = {}) : setup(std::move(how)) {}
 
   // What comes back for these bytes, in hexadecimal.
   std::string say(const std::string& hex) {
@@ -17,7 +17,7 @@ struct Wire {
     return to_hex(kernel.take_output());
   }
 
-  Setup setup;
+  KernelSetup setup;
   Guest guest = [] {
     Guest made(2);
     made.add_memory(0, 0xa0000);

@@ -160,6 +160,10 @@ void Kernel::perform(unsigned vcpu, Task& task) {
       break;
     }
     case Ev::xsetbv:
+      // The operands of the instruction (SDM volume 2).
+      guest_.vcpus[vcpu].regs.rcx = deed.number;
+      guest_.vcpus[vcpu].regs.rax = deed.value & 0xffffffff;
+      guest_.vcpus[vcpu].regs.rdx = deed.value >> 32;
       if (v12()) data = quads({deed.number, read_register(vcpu, deed), deed.value});
       break;
     case Ev::breakpoint:

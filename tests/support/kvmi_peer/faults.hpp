@@ -32,7 +32,7 @@ struct Fault {
   unsigned skip = 0;  // that many of this command go well first
 };
 
-struct Setup {
+struct KernelSetup {
   Dialect dialect = Dialect::v7;
   bool eptp = true, singlestep = true;   // features
   std::map<Cmd, std::int32_t> refuse{};  // these are answered with -KVM_...
@@ -51,8 +51,8 @@ struct Setup {
   // What GET_VERSION says; dialects that are not ours.
   std::uint32_t version = 1;
   std::optional<std::uint32_t> second_word{};  // padding or max_msg_size
-  bool knows_v10_page_access = false;   // CHECK_COMMAND(22) succeeds: v10, v11 or the ARM fork
-  bool knows_family_singlestep = true;  // CHECK_COMMAND(63) succeeds on v7
+  bool knows_v10_page_access = false;  // CHECK_COMMAND(22) succeeds: v10, v11 or the ARM fork
+  bool knows_family_ids = true;        // false: the list's v7 to v9, without 21, 29 and 63
 };
 
 }  // namespace microvmi::test::kvmi

@@ -22,7 +22,7 @@ Bytes header(std::uint16_t id, std::size_t size, std::uint32_t seq) {
 
 }  // namespace
 
-Kernel::Kernel(Guest& guest, Setup& setup, Record& record)
+Kernel::Kernel(Guest& guest, KernelSetup& setup, Record& record)
     : guest_(guest), setup_(setup), record_(record), vcpus_(guest.vcpus.size()) {}
 
 void Kernel::violation(const std::string& text) {
@@ -33,6 +33,8 @@ void Kernel::refuse_and_close(const std::string& text) {
   violation(text);
   closed_ = true;
 }
+
+void Kernel::send_raw(ByteSpan bytes) { append_bytes(output_, bytes); }
 
 Bytes Kernel::take_output() { return std::exchange(output_, {}); }
 
@@ -234,6 +236,9 @@ void Kernel::detach() {
                        state.waiting->seq));
     for (Task& task : state.deeds) task.outcome->released = task.outcome->done = true;
   }
+  for (std::size_t i = 0; i != guest_.vcpus.size(); ++i)
+    if (const auto view = std::exchange(guest_.vcpus[i].view, 0); view != 0)
+      left(fmt::format("vcpu {}: sees view {}", i, view));
   for (const auto& [where, access] : access_)
     left(fmt::format("view {}: frame {:#x} has access {}", where.first, where.second, access));
   closed_ = true;

@@ -33,7 +33,7 @@ struct Record {
 
 class Kernel {
  public:
-  Kernel(Guest& guest, Setup& setup, Record& record);
+  Kernel(Guest& guest, KernelSetup& setup, Record& record);
 
   // What the tool sent, in any pieces.
   void receive(ByteSpan bytes);
@@ -46,6 +46,8 @@ class Kernel {
   [[nodiscard]] bool unhook();
   // The tool is gone: everything is released, and what it had left is recorded.
   void detach();
+
+  void send_raw(ByteSpan bytes);  // whatever it is
 
   [[nodiscard]] Bytes take_output();
   [[nodiscard]] bool closed() const { return closed_; }  // once the output is sent
@@ -153,7 +155,7 @@ class Kernel {
   [[nodiscard]] std::size_t column() const { return static_cast<std::size_t>(setup_.dialect); }
 
   Guest& guest_;
-  Setup& setup_;
+  KernelSetup& setup_;
   Record& record_;
   Bytes input_, output_;
   std::vector<VcpuState> vcpus_;

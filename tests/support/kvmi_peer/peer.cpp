@@ -144,6 +144,14 @@ void Peer::fault(Fault fault) {
   options_.kernel.faults.push_back(fault);
 }
 
+void Peer::send_raw(const Bytes& bytes) {
+  {
+    const std::scoped_lock lock(mutex_);
+    if (kernel_) kernel_->send_raw(bytes);
+  }
+  wake();
+}
+
 unsigned Peer::connections() {
   const std::scoped_lock lock(mutex_);
   return connections_;

@@ -34,7 +34,7 @@ struct PeerOptions {
   std::filesystem::path path{};
   std::optional<std::uint32_t> vsock_port =
       std::nullopt;  // instead of the path, at CID 1: this machine
-  Setup kernel{};
+  KernelSetup kernel{};
   std::string name = "simulated";
   Bytes uuid{0xde, 0xad, 0xbe, 0xef, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11};
   std::int64_t start_time = 1'700'000'000;
@@ -69,13 +69,18 @@ class Peer {
   bool suspend();                  // PREUNHOOK; false where nobody asked for UNHOOK
   void hang_up();                  // QEMU closes the socket, and connects again
   void fault(Fault fault);         // from now on
+  void send_raw(const Bytes& bytes);
 
   [[nodiscard]] unsigned connections();
   [[nodiscard]] bool attached();
-  // Until it is true, with a generous deadline; the state may be looked at.
+  // Until it is true, with a generous deadline. It is asked with the lock held: no calls of these.
   bool wait_until(const std::function<bool()>& condition);
   bool wait_attached() {
     return wait_until([this] { return kernel_.has_value(); });
+  }
+
+  bool wait_detached() {
+    return wait_until([this] { return !kernel_.has_value(); });
   }
 
   // Whatever the test wants to see or change, while the peer stands still.
@@ -89,6 +94,11 @@ class Peer {
     const std::scoped_lock lock(mutex_);
     return look_at(*kernel_);
   }
+  // For the condition of wait_until(), while a connection stands.
+  [[nodiscard]] Kernel& kernel_unlocked() { return *kernel_; }
+  [[nodiscard]] Guest& guest_unlocked() { return guest_; }
+  [[nodiscard]] bool attached_unlocked() const { return kernel_.has_value(); }
+  [[nodiscard]] const Record& record_unlocked() { return record_; }
   [[nodiscard]] Bytes peek(std::uint64_t gpa, std::size_t size);
   void poke(std::uint64_t gpa, const Bytes& bytes);
   [[nodiscard]] unsigned count(Cmd cmd);

@@ -79,6 +79,9 @@ Kernel::Reply Kernel::control_events(unsigned vcpu, ByteSpan payload) {
   // does not say what the kernel answers to it, so nobody may try.
   const bool wrong = row == nullptr || row->of_vm || row->ev == Ev::pause || enable > 1 ||
                      (v12() && (row->ev == Ev::trap || row->ev == Ev::singlestep));
+  // The sheet does not say whether v6 has CPUID and SINGLESTEP: it refuses them, and a tool may
+  // ask.
+  if (row == nullptr && dialect() == Dialect::v6) return {.err = -kInval, .data = {}};
   if (wrong) {
     violation(fmt::format("CONTROL_EVENTS of event {}, enable {}", u16(payload, 8), enable));
     return {.err = -kInval, .data = {}};

@@ -68,8 +68,9 @@ Kernel::Reply Kernel::check_command(ByteSpan payload) {
   if (v12() && id == 22) return {.err = setup_.knows_v10_page_access ? 0 : unknown, .data = {}};
   const CommandRow* row = find_command(dialect(), id);
   if (row == nullptr) return {.err = unknown, .data = {}};
-  if (row->cmd == Cmd::control_singlestep && !setup_.knows_family_singlestep)
-    return {.err = unknown, .data = {}};
+  const bool differs = row->cmd == Cmd::control_singlestep || row->cmd == Cmd::set_page_access ||
+                       row->cmd == Cmd::get_max_gfn;
+  if (differs && !setup_.knows_family_ids) return {.err = unknown, .data = {}};
   const auto refused = setup_.refuse.find(row->cmd);
   const bool denied = refused != setup_.refuse.end() && refused->second == kPerm;
   return {.err = denied ? -kPerm : 0, .data = {}};
