@@ -38,6 +38,14 @@ class HowToTest(CliTest):
     def test_look_at_an_image(self):
         self.check_page("look-at-an-image.md")
 
+    def test_translate_addresses(self):
+        self.check_page("translate-addresses.md")
+
+    @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "there is no qemu-system-x86_64")
+    def test_pause_and_watch_a_guest(self):
+        self.addCleanup(self.end_guest)
+        self.check_page("pause-and-watch-a-guest.md")
+
     @unittest.skipUnless(shutil.which("qemu-system-x86_64"), "there is no qemu-system-x86_64")
     def test_read_and_write_a_guest(self):
         self.addCleanup(self.end_guest)
@@ -58,7 +66,7 @@ class ReferenceTest(CliTest):
     def test_every_command_and_every_option_of_its_own_is_told(self):
         top = self.ok("--help").text
         names = re.findall(r"^  (\w+) {2,}", top.split("Subcommands:")[1].split("\n\n")[0], re.M)
-        self.assertEqual(len(names), 8)
+        self.assertEqual(len(names), 13)
         for name in names:
             row = re.search(rf"^\| `{name}[ `].*$", self.page, re.M)
             self.assertTrue(row, name)

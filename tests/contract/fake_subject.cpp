@@ -23,6 +23,8 @@ class FakeSubject final : public Subject {
       return std::unexpected(InitError{{.code = Errc::not_found, .message = "it is gone"}});
     auto guest = std::make_unique<test::FakeGuest>(state_);
     guest->memory().clear();
+    state_->vcpus[VcpuId{0}].set(Reg::rip, 0x10);
+    state_->vcpus[VcpuId{0}].set(Reg::r14, 14);
     guest->memory().add(Gpa{0}, pattern(0));
     guest->memory().add(Gpa{kPages * kPageSize}, pattern(kPages));
     guest->memory().add(Gpa{kHigh}, pattern(kHigh));
@@ -50,7 +52,8 @@ class FakeSubject final : public Subject {
   std::optional<bool> running() override { return state_->running; }
   std::vector<Capability> must_have() override {
     return {Capability::memory_write, Capability::memory_view, Capability::run_control,
-            Capability::registers, Capability::events};
+            Capability::registers,    Capability::events,      Capability::injection,
+            Capability::page_access};
   }
   std::vector<std::pair<Reg, std::uint64_t>> registers() override {
     state_->vcpus[VcpuId{0}].set(Reg::cr3, 0x1000);

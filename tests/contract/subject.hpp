@@ -51,6 +51,9 @@ class Subject {
   // A register that has this value while the guest is paused.
   [[nodiscard]] virtual std::vector<std::pair<Reg, std::uint64_t>> registers() { return {}; }
 
+  // An instruction that the running guest executes again and again, where events are to be tested.
+  [[nodiscard]] virtual std::optional<Gva> reached() { return std::nullopt; }
+
   // Takes the guest away, and says with what reads fail from then on; nullopt where it cannot.
   [[nodiscard]] virtual std::optional<Errc> die() { return std::nullopt; }
 };

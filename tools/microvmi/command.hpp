@@ -25,12 +25,18 @@ extern const Command kScan;
 extern const Command kInfo;
 extern const Command kRead;
 extern const Command kWrite;
+extern const Command kTranslate;
 extern const Command kDump;
+extern const Command kRegs;
+extern const Command kPause;
+extern const Command kResume;
+extern const Command kEvents;
 extern const Command kParams;
 extern const Command kCompletion;
 
-inline constexpr std::array<const Command*, 8> kCommands{&kDrivers, &kScan, &kInfo,   &kRead,
-                                                         &kWrite,   &kDump, &kParams, &kCompletion};
+inline constexpr std::array<const Command*, 13> kCommands{
+    &kDrivers, &kScan,  &kInfo,   &kRead,   &kWrite,  &kTranslate, &kDump,
+    &kRegs,    &kPause, &kResume, &kEvents, &kParams, &kCompletion};
 
 // Options of one value that stays absent where it is not given.
 inline CLI::Option* add_text(CLI::App& app, const std::string& name,
@@ -39,6 +45,16 @@ inline CLI::Option* add_text(CLI::App& app, const std::string& name,
       .add_option_function<std::string>(
           name, [&into](const std::string& text) { into = text; }, help)
       ->type_name("");
+}
+
+// Options of one value that may be repeated.
+inline CLI::Option* add_texts(CLI::App& app, const std::string& name,
+                              std::vector<std::string>& into, const std::string& help) {
+  const auto take = [&into](const CLI::results_t& values) {
+    into = values;
+    return true;
+  };
+  return app.add_option(name, take, help)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
 
 }  // namespace microvmi::tool

@@ -111,7 +111,7 @@ void add_own_values(Candidates& out, const CLI::Option& option) {
   const std::string text = option.get_option_text();
   if (text == "FILE") out.add_files();
   if (option.check_lname("driver")) add_drivers(out);
-  if (!text.contains('|')) return;
+  if (!text.contains('|') || text.contains('[')) return;  // a form such as GVA[:r|w] is no choice
   for (const auto part : std::views::split(text, '|'))
     out.add(std::string(part.begin(), part.end()));
 }

@@ -20,11 +20,13 @@ class Output {
   [[nodiscard]] Outcome write(std::string_view text);
   [[nodiscard]] Outcome write(std::span<const std::byte> bytes);
 
+  // What was written so far reaches its reader now.
+  [[nodiscard]] Outcome flush();
+
   // To be called last: what is buffered is written, and a late error of the file system is heard.
   [[nodiscard]] Outcome finish();
 
  private:
-  [[nodiscard]] Outcome flush();
   [[nodiscard]] Outcome pass_on(std::string_view text);
 
   std::stop_token stop_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "command.hpp"
+#include "guest_bytes.hpp"
 #include "hex_view.hpp"
 #include "terminal.hpp"
 
@@ -17,29 +18,32 @@ struct Options {
   std::optional<std::string> gpa;
   std::optional<std::string> length;
   std::optional<std::string> pad;
+  AddressKind kind;
   bool raw = false;
   bool json = false;
 };
 
 struct Range {
-  Gpa gpa{};
+  std::uint64_t start = 0;
   std::uint64_t length = 0;
   std::optional<std::byte> pad{};
 };
 
-Range range_of(Session& session, const Options& options) {
-  Range range{.gpa = Gpa{session.number("GPA", options.gpa)},
+Range range_of(Session& session, Options& options) {
+  const char* name = options.kind.is_virtual ? "the virtual address" : "GPA";
+  Range range{.start = session.number(name, options.gpa),
               .length = session.number("LENGTH", options.length)};
   if (range.length == 0 && param::parse_size(options.length.value_or("")))
     session.wrong("LENGTH expects at least 1");
-  if (range.length != 0 && to_integer(range.gpa) + (range.length - 1) < to_integer(range.gpa))
-    session.wrong("GPA and LENGTH run past the last address there is");
+  if (range.length != 0 && range.start + (range.length - 1) < range.start)
+    session.wrong(std::string(name) + " and LENGTH run past the last address there is");
   if (options.pad) {
     const std::uint64_t byte = session.number("--pad", options.pad);
     if (byte > 0xff) session.wrong("--pad expects a byte, not '" + *options.pad + "'");
     range.pad = static_cast<std::byte>(byte);
   }
   if (options.raw && options.json) session.wrong("--raw excludes --json");
+  options.kind.check(session);
   return range;
 }
 
@@ -47,7 +51,7 @@ Range range_of(Session& session, const Options& options) {
 Outcome check_holes(const MemoryMap& map, const Range& range) {
   if (!map.exact || range.pad) return {};
   std::uint64_t left = range.length;
-  for (Gpa at = range.gpa; left != 0;) {
+  for (Gpa at{range.start}; left != 0;) {
     const MemoryRegion* region = map.find(at);
     if (!region)
       return failed(fmt::format("hole: there is no memory at {} (--pad BYTE reads past it)",
@@ -62,12 +66,12 @@ Outcome check_holes(const MemoryMap& map, const Range& range) {
 class Printer {
  public:
   Printer(Output& out, const Options& options, const Range& range)
-      : out_(out), options_(options), range_(range), view_(to_integer(range.gpa)) {}
+      : out_(out), options_(options), range_(range), view_(range.start) {}
 
   Outcome begin() {
     if (!options_.json) return {};
-    return out_.write(fmt::format("{{\n \"gpa\": {},\n \"length\": {},\n \"hex\": \"",
-                                  to_integer(range_.gpa), range_.length));
+    return out_.write(fmt::format("{{\n \"{}\": {},\n \"length\": {},\n \"hex\": \"",
+                                  options_.kind.json_key(), range_.start, range_.length));
   }
   Outcome add(std::span<const std::byte> bytes) {
     if (options_.raw) return out_.write(bytes);
@@ -86,49 +90,53 @@ class Printer {
 };
 
 // The part before a hole is printed too, and then the hole makes it a failure.
-Outcome read_piece(const Vm& vm, Gpa gpa, std::span<std::byte> into, const Range& range,
-                   Printer& printer) {
-  if (range.pad) {
-    const auto padded = vm.memory().read_padded(gpa, into, *range.pad);
-    return padded ? printer.add(into) : failed(padded.error());
-  }
-  std::array batch{ReadRequest{.gpa = gpa, .into = into}};
-  vm.memory().read(batch);
-  if (batch[0].status == Errc::none) return printer.add(into);
-  if (auto printed = printer.add(into.first(batch[0].done)); !printed) return printed;
+Outcome read_piece(GuestBytes& memory, std::uint64_t address, std::span<std::byte> into,
+                   const Range& range, Printer& printer) {
+  const Transferred part =
+      range.pad ? memory.read_padded(address, into, *range.pad) : memory.read(address, into);
+  if (auto printed = printer.add(into.first(part.done)); !printed) return printed;
+  if (part.status == Errc::none) return {};
   if (auto printed = printer.end(); !printed) return printed;
-  return failed(fmt::format("{}: cannot read guest memory at {}",
-                            microvmi::name_of(batch[0].status),
-                            hex(to_integer(batch[0].failed_at))));
+  return failed(part.why);
 }
 
-Outcome run(Session& session, const Options& options) {
-  const Range range = range_of(session, options);
-  const auto request = session.request();
-  if (!request) return std::unexpected(request.error());
-  auto vm = session.open(*request);
-  if (!vm) return std::unexpected(std::move(vm.error()));
-  if (auto whole = check_holes(*vm->memory().map(), range); !whole) return whole;
+Outcome print(Session& session, GuestBytes& memory, const Options& options, const Range& range) {
   Printer printer(session.out(), options, range);
   if (auto begun = printer.begin(); !begun) return begun;
   std::vector<std::byte> buffer(std::min(range.length, kPiece));
   for (std::uint64_t done = 0; done != range.length;) {
     if (session.stop().stop_requested()) return failed("interrupted");
     const auto into = std::span(buffer).first(std::min(range.length - done, kPiece));
-    if (auto read = read_piece(*vm, range.gpa + done, into, range, printer); !read) return read;
+    if (auto read = read_piece(memory, range.start + done, into, range, printer); !read)
+      return read;
     done += into.size();
   }
   return printer.end();
 }
 
+Outcome run(Session& session, Options& options) {
+  const Range range = range_of(session, options);
+  const auto request = session.request();
+  if (!request) return std::unexpected(request.error());
+  auto vm = session.open(*request);
+  if (!vm) return std::unexpected(std::move(vm.error()));
+  const auto space = options.kind.resolve(*vm);
+  if (!space) return std::unexpected(space.error());
+  GuestBytes memory(*vm, *space);
+  if (!memory.is_virtual())
+    if (auto whole = check_holes(*vm->memory().map(), range); !whole) return whole;
+  return print(session, memory, options, range);
+}
+
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "GPA", options->gpa, "Guest physical address of the first byte");
+  add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
   add_text(app, "LENGTH", options->length, "How many bytes");
   app.add_flag("--raw", options->raw, "The bytes themselves");
-  app.add_flag("--json", options->json, "One object {gpa, length, hex}");
+  app.add_flag("--json", options->json, "One object {gpa or gva, length, hex}");
   add_text(app, "--pad", options->pad, "Put this byte where there is no memory")
       ->option_text("BYTE");
+  options->kind.declare(app);
   return [options](Session& session) { return run(session, *options); };
 }
 

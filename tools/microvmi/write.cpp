@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "command.hpp"
+#include "guest_bytes.hpp"
 #include "json.hpp"
 #include "terminal.hpp"
 
@@ -19,6 +20,7 @@ constexpr std::size_t kPiece = 1UL << 20;
 struct Options {
   std::optional<std::string> gpa;
   std::optional<std::string> hex;
+  AddressKind kind;
   bool json = false;
 };
 
@@ -50,26 +52,24 @@ std::vector<std::byte> bytes_of(Session& session, std::string_view text) {
 
 class Writer {
  public:
-  Writer(Vm& vm, Gpa gpa) : vm_(vm), gpa_(gpa) {}
+  Writer(GuestBytes& memory, std::uint64_t start) : memory_(memory), start_(start) {}
 
   Outcome write(std::span<const std::byte> bytes) {
-    std::array batch{WriteRequest{.gpa = gpa_ + written_, .from = bytes}};
-    vm_.memory().write(batch);
-    written_ += batch[0].done;
-    if (batch[0].status == Errc::none) return {};
-    const char* reason = batch[0].status == Errc::hole ? "there is no memory" : "cannot write";
-    return failed(fmt::format("{}: {} at {}{}", microvmi::name_of(batch[0].status), reason,
-                              hex(to_integer(batch[0].failed_at)), so_far()));
+    if (!bytes.empty() && bytes.size() - 1 > ~(start_ + written_))
+      return failed("the bytes run past the last address there is" + so_far());
+    const Transferred part = memory_.write(start_ + written_, bytes);
+    written_ += part.done;
+    return part.status == Errc::none ? Outcome{} : failed(part.why + so_far());
   }
 
   [[nodiscard]] std::uint64_t written() const { return written_; }
   [[nodiscard]] std::string so_far() const {
-    return fmt::format("; {} bytes were written from {} on", written_, hex(to_integer(gpa_)));
+    return fmt::format("; {} bytes were written from {} on", written_, hex(start_));
   }
 
  private:
-  Vm& vm_;
-  Gpa gpa_;
+  GuestBytes& memory_;
+  std::uint64_t start_;
   std::uint64_t written_ = 0;
 };
 
@@ -100,8 +100,10 @@ Outcome copy_stdin(Session& session, Writer& writer) {
   return writer.written() == 0 ? failed("standard input is empty: nothing was written") : Outcome{};
 }
 
-Outcome run(Session& session, const Options& options) {
-  const Gpa gpa{session.number("GPA", options.gpa)};
+Outcome run(Session& session, Options& options) {
+  const std::uint64_t start =
+      session.number(options.kind.is_virtual ? "the virtual address" : "GPA", options.gpa);
+  options.kind.check(session);
   std::vector<std::byte> bytes;
   if (options.hex)
     bytes = bytes_of(session, *options.hex);
@@ -113,22 +115,25 @@ Outcome run(Session& session, const Options& options) {
   if (!vm) return std::unexpected(std::move(vm.error()));
   if (!vm->memory().writable())
     return failed("read_only: the memory of this guest cannot be written");
-  Writer writer(*vm, gpa);
+  const auto space = options.kind.resolve(*vm);
+  if (!space) return std::unexpected(space.error());
+  GuestBytes memory(*vm, *space);
+  Writer writer(memory, start);
   if (auto done = options.hex ? writer.write(bytes) : copy_stdin(session, writer); !done)
     return done;
   if (options.json)
     return session.out().write(
-        to_text(Json{{"gpa", to_integer(gpa)}, {"written", writer.written()}}));
-  return session.out().write(
-      fmt::format("wrote {} bytes at {}\n", writer.written(), hex(to_integer(gpa))));
+        to_text(Json{{options.kind.json_key(), start}, {"written", writer.written()}}));
+  return session.out().write(fmt::format("wrote {} bytes at {}\n", writer.written(), hex(start)));
 }
 
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "GPA", options->gpa, "Guest physical address of the first byte");
+  add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
   add_text(app, "--hex", options->hex, "The bytes, as \"de ad be ef\"; else from stdin")
       ->option_text("DIGITS");
-  app.add_flag("--json", options->json, "One object {gpa, written}");
+  app.add_flag("--json", options->json, "One object {gpa or gva, written}");
+  options->kind.declare(app);
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -5,6 +5,8 @@
 // own table, as some guests have them on purpose, are entries like any other.
 #include <fmt/format.h>
 
+#include <type_traits>
+
 #include "microvmi/address_space.hpp"
 
 namespace microvmi {
@@ -34,7 +36,6 @@ struct Level {
 
 struct Format {
   std::span<const Level> levels;
-  unsigned entry_size;
   std::uint64_t root;     // the bits of cr3 that are the address
   unsigned address_bits;  // of a virtual address
 };
@@ -55,11 +56,11 @@ constexpr std::array kFiveLevels{
     Level{1, 12, 9, false, 0, 0},
 };
 constexpr std::array<Format, 5> kFormats{
-    Format{{}, 0, 0, 32},
-    Format{kTwoLevels, 4, bits(31, 12), 32},
-    Format{kPaeLevels, 8, bits(31, 5), 32},
-    Format{std::span(kFiveLevels).subspan(1), 8, kFrame, 48},
-    Format{kFiveLevels, 8, kFrame, 57},
+    Format{{}, 0, 32},
+    Format{kTwoLevels, bits(31, 12), 32},
+    Format{kPaeLevels, bits(31, 5), 32},
+    Format{std::span(kFiveLevels).subspan(1), kFrame, 48},
+    Format{kFiveLevels, kFrame, 57},
 };
 
 // 64-bit modes: the bits above the address are copies of its highest one.
@@ -67,13 +68,6 @@ bool is_address(const Format& format, std::uint64_t gva) {
   if (format.address_bits == 32) return gva >> 32 == 0;
   const auto spare = 64 - format.address_bits;
   return static_cast<std::uint64_t>(static_cast<std::int64_t>(gva << spare) >> spare) == gva;
-}
-
-Expected<std::uint64_t> read_entry(const PhysicalMemory& memory, unsigned size, Gpa gpa) {
-  if (size == 8) [[likely]]
-    return memory.read_value<std::uint64_t>(gpa);
-  const auto word = memory.read_value<std::uint32_t>(gpa);
-  return word ? Expected<std::uint64_t>(*word) : std::unexpected(word.error());
 }
 
 [[gnu::cold]] std::unexpected<Error> no_address(const AddressSpace& space, Gva gva) {
@@ -101,93 +95,121 @@ Expected<std::uint64_t> read_entry(const PhysicalMemory& memory, unsigned size, 
   return fail(present ? Errc::protocol : Errc::hole, std::move(text), gva);
 }
 
-class Walk {
- public:
-  Walk(const PhysicalMemory& memory, const AddressSpace& space, Gva gva)
-      : memory_(memory),
-        space_(space),
-        format_(kFormats[static_cast<std::size_t>(space.mode)]),
-        gva_(gva),
-        reserved_(beyond_memory(space) | (space.no_execute ? 0 : kNoExecute)) {}
+// Bits that no entry of this space may have, beside those of its level. Narrow entries reach 40
+// bits at most, and only through PSE-36.
+std::uint64_t always_reserved(const AddressSpace& space) {
+  if (space.mode == PagingMode::two_level) return 0;
+  const std::uint64_t beyond = space.physical_bits < 52 ? bits(51, space.physical_bits) : 0;
+  return beyond | (space.no_execute ? 0 : kNoExecute);
+}
 
-  Expected<Translation> run() {
-    Expected<Translation> out{std::in_place};
-    if (!is_address(format_, to_integer(gva_))) return no_address(space_, gva_);
-    out->writable = out->user = out->executable = true;
-    if (format_.levels.empty()) {
-      out->gpa = Gpa{to_integer(gva_)};
-      out->page_size = kPageSize;
-      return out;
-    }
-    std::uint64_t table = space_.cr3 & format_.root;
-    for (const Level& level : format_.levels) {
-      TableEntry& entry = out->entries[out->depth++];
-      const std::uint64_t index =
-          (to_integer(gva_) >> level.shift) & ((1ULL << level.index_bits) - 1);
-      entry.level = level.number;
-      entry.gpa = Gpa{table + index * format_.entry_size};
-      const auto value = read_entry(memory_, format_.entry_size, entry.gpa);
-      if (!value) return unreadable(entry, gva_, value.error());
-      entry.value = *value;
-      const bool leaf = is_leaf(level, entry.value);
-      const std::uint64_t reserved =
-          level.reserved | (leaf ? level.reserved_in_page : 0) | (entry_is_wide() ? reserved_ : 0);
-      if ((entry.value & kPresent) == 0 || (entry.value & reserved) != 0)
-        return unusable(entry, gva_, reserved);
-      take_rights(level, entry.value, *out);
-      if (leaf) {
-        finish(level, entry.value, *out);
-        return out;
-      }
-      table = entry.value & kFrame;
-    }
-    return out;  // not reached: the last level is always a page
+template <PagingMode Mode>
+bool is_page(const AddressSpace& space, const Level& level, std::uint64_t value) {
+  if (level.number == 1) return true;
+  if (!level.leaf_by_bit || (value & kLarge) == 0) return false;
+  return Mode != PagingMode::two_level || space.large_pages;
+}
+
+// What all entries on the way have in common.
+struct Rights {
+  std::uint64_t in_all = ~0ULL;
+  std::uint64_t in_any = 0;
+
+  void take(std::uint64_t value) {
+    in_all &= value;
+    in_any |= value;
   }
-
- private:
-  // Narrow entries reach 40 bits at most, and only through PSE-36.
-  static std::uint64_t beyond_memory(const AddressSpace& space) {
-    return space.physical_bits < 52 ? bits(51, space.physical_bits) : 0;
-  }
-
-  [[nodiscard]] bool entry_is_wide() const { return format_.entry_size == 8; }
-
-  [[nodiscard]] bool is_leaf(const Level& level, std::uint64_t value) const {
-    if (level.number == 1) return true;
-    if (!level.leaf_by_bit || (value & kLarge) == 0) return false;
-    return space_.mode != PagingMode::two_level || space_.large_pages;
-  }
-
-  // The topmost entries of PAE have no rights (table 4-8).
-  void take_rights(const Level& level, std::uint64_t value, Mapping& out) const {
-    if (space_.mode == PagingMode::pae && level.number == 3) return;
-    out.writable = out.writable && (value & kWritable) != 0;
-    out.user = out.user && (value & kUser) != 0;
-    out.executable = out.executable && (value & kNoExecute) == 0;
-  }
-
-  void finish(const Level& level, std::uint64_t value, Mapping& out) const {
-    out.page_size = 1ULL << level.shift;
-    const std::uint64_t within = out.page_size - 1;
-    std::uint64_t base = value & kFrame & ~within;
-    if (space_.mode == PagingMode::two_level && level.number == 2)
-      base |= (value & bits(20, 13)) << (32 - 13);
-    out.gpa = Gpa{base | (to_integer(gva_) & within)};
-  }
-
-  const PhysicalMemory& memory_;
-  const AddressSpace& space_;
-  const Format& format_;
-  Gva gva_;
-  std::uint64_t reserved_;
 };
+
+template <PagingMode Mode>
+void finish(const Level& level, const Rights& rights, Gva gva, Translation& out) {
+  const std::uint64_t value = out.entries[out.depth - 1U].value;
+  out.page_size = 1ULL << level.shift;
+  const std::uint64_t within = out.page_size - 1;
+  std::uint64_t base = value & kFrame & ~within;
+  if (Mode == PagingMode::two_level && level.number == 2)
+    base |= (value & bits(20, 13)) << (32 - 13);
+  out.gpa = Gpa{base | (to_integer(gva) & within)};
+  out.writable = (rights.in_all & kWritable) != 0;
+  out.user = (rights.in_all & kUser) != 0;
+  out.executable = (rights.in_any & kNoExecute) == 0;
+}
+
+// To be copied. Who sees that it is all zeros clears it with REP STOS instead, as g++ 12 does, and
+// that takes as long as the rest of a walk.
+[[gnu::noinline]] const Translation& nothing_yet() {
+  static const Translation kNothing;
+  return kNothing;
+}
+
+// One for each mode, so that its format is known to the compiler. One variable is returned, so that
+// it is never copied.
+template <PagingMode Mode>
+Expected<Translation> walk(const PhysicalMemory& memory, const AddressSpace& space, Gva gva) {
+  constexpr Format format = kFormats[static_cast<std::size_t>(Mode)];
+  using Word = std::conditional_t<Mode == PagingMode::two_level, std::uint32_t, std::uint64_t>;
+  const std::uint64_t reserved_in_all = always_reserved(space);
+  Expected<Translation> out(nothing_yet());
+  Rights rights;
+  std::uint64_t table = space.cr3 & format.root;
+  for (const Level& level : format.levels) {
+    TableEntry& entry = out->entries[out->depth++];
+    const std::uint64_t index = (to_integer(gva) >> level.shift) & ((1ULL << level.index_bits) - 1);
+    entry.level = level.number;
+    entry.gpa = Gpa{table + index * sizeof(Word)};
+    Word value;
+    const auto read = memory.read(entry.gpa, std::as_writable_bytes(std::span(&value, 1)));
+    if (!read) [[unlikely]] {
+      out = unreadable(entry, gva, read.error());
+      break;
+    }
+    entry.value = value;
+    const bool page = is_page<Mode>(space, level, entry.value);
+    const std::uint64_t reserved =
+        reserved_in_all | level.reserved | (page ? level.reserved_in_page : 0);
+    if ((entry.value & (reserved | kPresent)) != kPresent) [[unlikely]] {
+      out = unusable(entry, gva, reserved);
+      break;
+    }
+    // The topmost entries of PAE have no rights (table 4-8).
+    if (Mode != PagingMode::pae || level.number != 3) rights.take(entry.value);
+    if (page) {
+      finish<Mode>(level, rights, gva, *out);
+      break;  // the last level always is
+    }
+    table = entry.value & kFrame;
+  }
+  return out;
+}
+
+Translation unpaged(Gva gva) {
+  Translation out;
+  out.gpa = Gpa{to_integer(gva)};
+  out.page_size = kPageSize;
+  out.writable = out.user = out.executable = true;
+  return out;
+}
 
 }  // namespace
 
 Expected<Translation> translate(const PhysicalMemory& memory, const AddressSpace& space, Gva gva) {
   if (space.mode > PagingMode::five_level)
     return fail(Errc::invalid_argument, "there is no such paging mode", gva);
-  return Walk(memory, space, gva).run();
+  if (!is_address(kFormats[static_cast<std::size_t>(space.mode)], to_integer(gva)))
+    return no_address(space, gva);
+  switch (space.mode) {
+    case PagingMode::two_level:
+      return walk<PagingMode::two_level>(memory, space, gva);
+    case PagingMode::pae:
+      return walk<PagingMode::pae>(memory, space, gva);
+    case PagingMode::four_level:
+      return walk<PagingMode::four_level>(memory, space, gva);
+    case PagingMode::five_level:
+      return walk<PagingMode::five_level>(memory, space, gva);
+    case PagingMode::none:
+      break;
+  }
+  return unpaged(gva);
 }
 
 }  // namespace microvmi

@@ -48,6 +48,7 @@ class Vcpus final : public ReplySink,
   Expected<void> pause() override;
   Expected<void> resume() override;
   Expected<bool> running() override;
+  bool stays_paused() const override { return false; }  // the kernel lets go of all when we close
 
   // EventControl
   Expected<void> intercept(VcpuId vcpu, const Intercept& what) override;

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The functions and structures of <microvmi/mvmi.h>, as ctypes has to be told of them."""
+import ctypes
+import os
+
+lib = ctypes.CDLL(os.environ.get("MICROVMI_LIBRARY", "libmvmi.so.1"))
+_text, _size, _u64, _vm = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64, ctypes.c_void_p
+_error = ctypes.POINTER(ctypes.c_void_p)
+_u32, _values, _known = ctypes.c_uint32, ctypes.POINTER(ctypes.c_uint64), ctypes.c_char_p
+
+
+class Param(ctypes.Structure):
+    _fields_ = [("key", _text), ("option", _text), ("group", _text), ("type", _text),
+                ("presence", _text), ("default_value", _text), ("help", _text),
+                ("choices", ctypes.POINTER(_text)), ("aliases", ctypes.POINTER(_text)),
+                ("repeated", ctypes.c_int), ("required", ctypes.c_int)]
+
+
+class Space(ctypes.Structure):
+    _fields_ = [("cr3", _u64), ("paging", ctypes.c_int), ("large_pages", ctypes.c_int),
+                ("no_execute", ctypes.c_int)]
+
+
+class TableEntry(ctypes.Structure):
+    _fields_ = [("level", ctypes.c_uint), ("gpa", _u64), ("value", _u64)]
+
+
+class Translation(ctypes.Structure):
+    _fields_ = [("gpa", _u64), ("page_size", _u64), ("writable", ctypes.c_int),
+                ("user", ctypes.c_int), ("executable", ctypes.c_int), ("depth", ctypes.c_uint),
+                ("levels", TableEntry * 5)]
+
+
+_space = ctypes.POINTER(Space)
+
+for _name, _returns, _takes in [
+        ("driver_name", _text, [_size]), ("connector_name", _text, [_size]),
+        ("driver_available", ctypes.c_int, [_text]), ("connector_available", ctypes.c_int, [_text]),
+        ("driver_param", ctypes.c_int, [_text, _size, ctypes.POINTER(Param)]),
+        ("connector_param", ctypes.c_int, [_text, _size, ctypes.POINTER(Param)]),
+        ("scan_json", ctypes.c_void_p, []), ("text_free", None, [ctypes.c_void_p]),
+        ("open", _vm, [_text, _text, _error]), ("close", None, [_vm]),
+        ("driver_of", _text, [_vm]), ("capabilities", ctypes.c_uint, [_vm]),
+        ("end_of_memory", _u64, [_vm]),
+        ("read", ctypes.c_int, [_vm, _u64, ctypes.c_void_p, _size, _error]),
+        ("write", ctypes.c_int, [_vm, _u64, ctypes.c_char_p, _size, _error]),
+        ("pause", ctypes.c_int, [_vm, _error]), ("resume", ctypes.c_int, [_vm, _error]),
+        ("running", ctypes.c_int, [_vm, ctypes.POINTER(ctypes.c_int), _error]),
+        ("vcpus", _u32, [_vm]), ("register_name", _text, [_size]),
+        ("read_registers", ctypes.c_int, [_vm, _u32, _values, ctypes.c_void_p, _size, _error]),
+        ("write_registers", ctypes.c_int, [_vm, _u32, _values, _known, _size, _error]),
+        ("space_of_vcpu", ctypes.c_int, [_vm, _u32, _space, _error]),
+        ("translate", ctypes.c_int, [_vm, _space, _u64, ctypes.POINTER(Translation), _error]),
+        ("read_virtual", ctypes.c_int, [_vm, _space, _u64, ctypes.c_void_p, _size, _error]),
+        ("write_virtual", ctypes.c_int, [_vm, _space, _u64, ctypes.c_char_p, _size, _error]),
+        ("intercept", ctypes.c_int, [_vm, _u32, _text, _error]),
+        ("release", ctypes.c_int, [_vm, _u32, _text, _error]),
+        ("next_event", ctypes.c_void_p, [_vm, _u32, _error]),
+        ("event_kind", _text, [ctypes.c_void_p]), ("event_vcpu", _u32, [ctypes.c_void_p]),
+        ("event_registers", None, [ctypes.c_void_p, _values, ctypes.c_void_p, _size]),
+        ("event_field", _text, [ctypes.c_void_p, _size, ctypes.POINTER(ctypes.c_uint64)]),
+        ("event_reply", ctypes.c_int, [ctypes.c_void_p, _text, _u64, _error]),
+        ("event_free", None, [ctypes.c_void_p]),
+        ("error_code", ctypes.c_int, [ctypes.c_void_p]), ("errc_name", _text, [ctypes.c_int]),
+        ("error_message", _text, [ctypes.c_void_p]), ("error_hint", _text, [ctypes.c_void_p]),
+        ("error_free", None, [ctypes.c_void_p])]:
+    _function = getattr(lib, "mvmi_" + _name)
+    _function.restype, _function.argtypes = _returns, _takes
