@@ -28,7 +28,11 @@ set(MICROVMI_PRIVATE_LIBRARIES "")
 if(NOT BUILD_SHARED_LIBS)
   set(MICROVMI_DEPENDENCIES
     "find_dependency(Threads)\nfind_dependency(fmt)\nfind_dependency(tomlplusplus)")
-  set(MICROVMI_PRIVATE_LIBRARIES "-ltomlplusplus -lfmt -lstdc++ -lm -lpthread")
+  set(MICROVMI_PRIVATE_LIBRARIES "-ltomlplusplus -lfmt")
+  foreach(library IN LISTS MICROVMI_CODEC_LIBRARIES)
+    string(APPEND MICROVMI_PRIVATE_LIBRARIES " ${library}")
+  endforeach()
+  string(APPEND MICROVMI_PRIVATE_LIBRARIES " -lstdc++ -lm -lpthread")
 endif()
 
 set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/microvmi)

@@ -8,17 +8,13 @@
 
 #include "connector/coredump/elf_headers.hpp"
 #include "connector/coredump/elf_notes.hpp"
+#include "connector/coredump/firmware.hpp"
 #include "connector/coredump/pieces.hpp"
 #include "connector/coredump/vmcoreinfo.hpp"
 #include "connector/coredump/xen_core.hpp"
 
 namespace microvmi::coredump_connector {
 namespace {
-
-constexpr std::uint64_t kFourGiB = 1ULL << 32;
-// What the Intel chipsets decode as firmware below 4 GiB (ICH9 datasheet, FWH decode): RAM is
-// never there, so that a segment that ends at 4 GiB and is no longer holds a flash or its copy.
-constexpr std::uint64_t kMostFirmware = 16 << 20;
 
 std::string architecture_of(std::uint16_t machine) {
   switch (machine) {
@@ -45,9 +41,7 @@ MemoryRegion::Kind kind_of(const Segment& segment, const ElfHeaders& headers, bo
   using enum MemoryRegion::Kind;
   if (is_ours) return (segment.flags & PF_W) != 0 ? ram : rom;
   const bool is_x86 = headers.machine == EM_X86_64 || headers.machine == EM_386;
-  const bool is_firmware =
-      segment.paddr + segment.memsz == kFourGiB && segment.memsz <= kMostFirmware;
-  return is_x86 && is_firmware ? rom : ram;
+  return is_x86 && is_firmware(Gpa{segment.paddr}, segment.memsz) ? rom : ram;
 }
 
 Expected<Pieces> pieces_of(const ElfHeaders& headers, const Source& source, bool is_ours) {

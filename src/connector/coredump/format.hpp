@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "connector/coredump/bytes.hpp"
 #include "host/linux/mapped_file.hpp"
 #include "microvmi/connector/coredump.hpp"
 #include "microvmi/driver.hpp"
@@ -22,13 +23,14 @@ struct Source {
   std::shared_ptr<const host::MappedFile> file;
   const CoredumpParams& params;
   const InitOptions& options;
+  const Bytes* bytes = nullptr;  // what the file says where it is flattened
 
-  [[nodiscard]] std::uint64_t size() const { return file->size(); }
+  [[nodiscard]] std::uint64_t size() const { return bytes ? bytes->size() : file->size(); }
   [[nodiscard]] std::string name() const { return "'" + params.filepath->string() + "'"; }
 
   // False where that many bytes are not there.
   [[nodiscard]] bool copy(std::uint64_t offset, std::span<std::byte> into) const {
-    return file->copy(offset, into) == into.size();
+    return bytes ? bytes->copy(offset, into) : file->copy(offset, into) == into.size();
   }
   template <Plain T>
   [[nodiscard]] bool get(std::uint64_t offset, T& into) const {
@@ -74,6 +76,7 @@ const Format& lime_format();
 const Format& migration_format();
 const Format& vmware_format();
 const Format& windows_format();
+const Format& kdump_format();
 const Format& raw_format();
 
 }  // namespace microvmi::coredump_connector

@@ -52,8 +52,6 @@ constexpr std::array kRefused{
             "resume the guest and dump it: VBoxManage debugvm NAME dumpvmcore"},  // SSM.cpp
     Refused{0, "QFI\xfb"sv, "a qcow2 disk image, even where it has a snapshot with memory",
             "load the snapshot in QEMU, and dump its memory"},  // qcow2.txt
-    Refused{0, "KDUMP   "sv, "a kdump-compressed dump", kConvert},
-    Refused{0, "makedumpfile\0\0\0\0"sv, "a flattened dump of makedumpfile", kConvert},
     Refused{0, "AVML"sv, "an AVML image", kConvert},
     Refused{0, "\x1f\x8b"sv, "packed by gzip", kUnpack},
     Refused{0,
