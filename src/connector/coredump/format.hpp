@@ -23,14 +23,14 @@ struct Source {
   std::shared_ptr<const host::MappedFile> file;
   const CoredumpParams& params;
   const InitOptions& options;
-  const Bytes* bytes = nullptr;  // what the file says where it is flattened
+  const Bytes* inside = nullptr;  // what the file says where it is flattened
 
-  [[nodiscard]] std::uint64_t size() const { return bytes ? bytes->size() : file->size(); }
+  [[nodiscard]] std::uint64_t size() const { return inside ? inside->size() : file->size(); }
   [[nodiscard]] std::string name() const { return "'" + params.filepath->string() + "'"; }
 
   // False where that many bytes are not there.
   [[nodiscard]] bool copy(std::uint64_t offset, std::span<std::byte> into) const {
-    return bytes ? bytes->copy(offset, into) : file->copy(offset, into) == into.size();
+    return inside ? inside->copy(offset, into) : file->copy(offset, into) == into.size();
   }
   template <Plain T>
   [[nodiscard]] bool get(std::uint64_t offset, T& into) const {

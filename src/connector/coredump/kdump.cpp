@@ -98,10 +98,10 @@ class KdumpFormat final : public Format {
 
   static void add_notes(Image& image, const Source& source, const Bytes& bytes,
                         const KdumpHeader& header) {
-    Source inside = source;
-    inside.bytes = &bytes;
+    Source notes_of = source;
+    notes_of.inside = &bytes;
     ElfNotes notes =
-        read_elf_notes(inside, {{.offset = header.notes.offset, .filesz = header.notes.size}});
+        read_elf_notes(notes_of, {{.offset = header.notes.offset, .filesz = header.notes.size}});
     image.vcpus = std::move(notes.registers);
     if (notes.vcpus) image.info.vcpus = notes.vcpus;
     image.info.vm_name = notes.vm_name;
