@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
@@ -136,6 +137,69 @@ void add_open(const char* name, DumpFormat format) {
                }});
 }
 
+// What has to be looked at before the first read: a bitmap has an index, the pages of a stream and
+// the records of LiME have to be walked along.
+void add_other_opens() {
+  constexpr std::uint64_t kPages = (5ULL << 30) / kPageSize;
+  const auto add_one = [](const char* name, double limit, DumpFormat format, auto fill) {
+    const auto image = std::make_shared<Image>();
+    fill(*image);
+    add(Deadline{.name = name, .limit_ms = limit, .ours = [image, format] {
+                   static_cast<void>(image->open(format));
+                 }});
+  };
+  add_one("image/windows/open5G", 50, DumpFormat::windows, [](const Image& image) {
+    // Every second page of 10 GiB: as many runs as there can be.
+    std::vector<std::uint8_t> head(0x2038 + kPages / 4);
+    const auto put = [&head](std::size_t at, const void* bytes, std::size_t size) {
+      std::memcpy(head.data() + at, bytes, size);
+    };
+    const std::uint32_t type = 5;
+    const std::array<std::uint64_t, 3> numbers{(head.size() + 4095) / 4096 * 4096, kPages,
+                                               2 * kPages};
+    put(0, "PAGEDU64", 8);
+    put(0xF98, &type, sizeof(type));
+    put(0x2000, "FDMPDUMP", 8);
+    put(0x2020, numbers.data(), sizeof(numbers));
+    std::ranges::fill(head.begin() + 0x2038, head.end(), std::uint8_t{0x55});
+    image.resize(numbers[0] + kPages * kPageSize);
+    image.write(head.data(), head.size(), 0);
+  });
+  add_one("image/lime/open5G", 50, DumpFormat::lime, [](const Image& image) {
+    const std::array<std::uint64_t, 4> head{0x1'4C694D45, 0, kPages * kPageSize - 1, 0};
+    image.resize(sizeof(head) + kPages * kPageSize);
+    image.write(head.data(), sizeof(head), 0);
+  });
+  // A guest of 5 GiB, of which all but 256 MiB are zeros, as of one that has just booted.
+  add_one("image/migration/open5G", 1000, DumpFormat::migration, [](const Image& image) {
+    constexpr std::uint64_t kWhole = kPages / 20;
+    std::string text("QEVM\0\0\0\3\7\0\0\0\12pc-q35-7.2\1\0\0\0\2\3ram\0\0\0\0\0\0\0\4", 40);
+    const auto word = [&text](std::uint64_t value) {
+      for (unsigned i = 0; i < 8; ++i) text += static_cast<char>(value >> (56 - 8 * i));
+    };
+    std::uint64_t at = 0;
+    const auto flush = [&](std::uint64_t behind) {
+      image.write(text.data(), text.size(), at);
+      at += text.size() + behind;
+      text.clear();
+    };
+    word(kPages * kPageSize | 4U);
+    text += "\6pc.ram";
+    word(kPages * kPageSize);
+    word(16);
+    text += std::string("\3\0\0\0\2", 5);
+    image.resize(kWhole * (8 + kPageSize) + (kPages - kWhole) * 9 + kMiB);
+    for (std::uint64_t page = 0; page < kPages; ++page) {
+      word(page * kPageSize | (page < kWhole ? 8U : 2U) | (page == 0 ? 0U : 32U));
+      if (page == 0) text += "\6pc.ram";
+      if (page < kWhole) flush(kPageSize);
+      if (page >= kWhole) text += '\0';
+    }
+    word(16);
+    flush(0);
+  });
+}
+
 }  // namespace
 
 void add_image_contests() {
@@ -143,6 +207,7 @@ void add_image_contests() {
   add_all_reads("image/raw", DumpFormat::raw);
   add_open("image/elf/open5G", DumpFormat::elf);
   add_open("image/raw/open5G", DumpFormat::raw);
+  add_other_opens();
 }
 
 }  // namespace microvmi::bench

@@ -5,9 +5,13 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <tuple>
 
 #include "contract/subjects.hpp"
+#include "support/elf_image.hpp"
+#include "support/image_bytes.hpp"
 #include "support/temp_folder.hpp"
+#include "support/windows_dump.hpp"
 
 namespace microvmi::contract {
 namespace {
@@ -128,6 +132,79 @@ class RawSubject final : public CoredumpSubject {
   }
 };
 
+// The others by their descriptions: LiME's records, a bitmap dump of Windows, a migration stream.
+std::vector<std::byte> both() {
+  auto out = bytes_at(0, kLowSize);
+  const auto high = bytes_at(kHigh, kHighSize);
+  out.insert(out.end(), high.begin(), high.end());
+  return out;
+}
+
+class LimeSubject final : public CoredumpSubject {
+ public:
+  LimeSubject() {
+    test::ImageBytes out;
+    for (const auto& [start, size] : {std::pair{std::uint64_t{0}, kLowSize}, {kHigh, kHighSize}})
+      out.text("EMiL")
+          .le(1, 4)
+          .le(start, 8)
+          .le(start + size - 1, 8)
+          .le(0, 8)
+          .add(bytes_at(start, size));
+    test::write_file(path(), out.bytes());
+  }
+
+ protected:
+  CoredumpParams args() const override { return {.filepath = path()}; }
+};
+
+class WindowsSubject final : public CoredumpSubject {
+ public:
+  WindowsSubject() {
+    const test::WindowsDump dump{
+        .type = 5, .runs = {{0, kLowSize / kPageSize}, {kHigh / kPageSize, kHighSize / kPageSize}}};
+    auto bytes = dump.image().bytes();
+    const auto pages = both();
+    std::ranges::copy(pages, bytes.end() - static_cast<std::ptrdiff_t>(pages.size()));
+    test::write_file(path(), bytes);
+  }
+
+  GuestInfo info() override { return {.vcpus = 3, .connector = "coredump"}; }
+  std::vector<Capability> must_have() override {
+    return {Capability::memory_view, Capability::registers};
+  }
+  std::vector<std::pair<Reg, std::uint64_t>> registers() override {
+    return {{Reg::cr3, 0x1AD002}, {Reg::rip, 0xFFFFF80001000000}};
+  }
+
+ protected:
+  CoredumpParams args() const override { return {.filepath = path()}; }
+};
+
+// Of a q35, whose RAM goes on at 4 GiB behind the first 2 GiB, with a few of its pages.
+class MigrationSubject final : public CoredumpSubject {
+ public:
+  MigrationSubject() {
+    constexpr std::uint64_t kRam = 0xB0000000;
+    constexpr std::uint64_t kSplit = 0x80000000;
+    test::ImageBytes out;
+    out.text("QEVM").be(3, 4).be(7, 1).be(10, 4).text("pc-q35-7.2");
+    out.be(1, 1).be(2, 4).be(3, 1).text("ram").be(0, 4).be(4, 4).be(kRam | 4, 8);
+    out.be(6, 1).text("pc.ram").be(kRam, 8).be(16, 8).be(3, 1).be(2, 4);
+    for (const auto& [start, size, gpa] :
+         {std::tuple{std::uint64_t{0}, kLowSize, std::uint64_t{0}}, {kSplit, kHighSize, kHigh}})
+      for (std::uint64_t at = 0; at < size; at += kPageSize)
+        out.be((start + at) | 8, 8).be(6, 1).text("pc.ram").add(bytes_at(gpa + at, kPageSize));
+    out.be(16, 8).be(0, 1);
+    test::write_file(path(), out.bytes());
+  }
+
+  std::vector<Capability> must_have() override { return {}; }
+
+ protected:
+  CoredumpParams args() const override { return {.filepath = path()}; }
+};
+
 std::string always() { return {}; }
 
 template <class T>
@@ -139,7 +216,11 @@ Outcome<std::unique_ptr<Subject>> make() {
 
 std::vector<SubjectKind> coredump_subjects() {
   if (!connectors()[static_cast<std::size_t>(Connector::coredump)].open) return {};
-  return {{"coredump_elf", always, make<ElfSubject>}, {"coredump_raw", always, make<RawSubject>}};
+  return {{"coredump_elf", always, make<ElfSubject>},
+          {"coredump_raw", always, make<RawSubject>},
+          {"coredump_lime", always, make<LimeSubject>},
+          {"coredump_windows", always, make<WindowsSubject>},
+          {"coredump_migration", always, make<MigrationSubject>}};
 }
 
 }  // namespace microvmi::contract

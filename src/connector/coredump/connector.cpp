@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The coredump connector: opens the file, chooses the format, hands over what it made of it.
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "connector/coredump/format.hpp"
@@ -13,6 +15,12 @@ class ImageRegisters final : public RegisterAccess {
  public:
   explicit ImageRegisters(std::vector<Registers> vcpus) : vcpus_(std::move(vcpus)) {}
   [[nodiscard]] bool any() const { return !vcpus_.empty(); }
+  // Of the first vCPU of which it is known.
+  [[nodiscard]] std::optional<std::uint64_t> first(Reg reg) const {
+    for (const Registers& one : vcpus_)
+      if (one[reg]) return one[reg];
+    return std::nullopt;
+  }
 
   [[nodiscard]] Expected<Registers> read(VcpuId vcpu) override {
     const auto index = static_cast<std::size_t>(vcpu);
@@ -35,12 +43,19 @@ class Coredump final : public Driver {
         info_(std::move(image.info)),
         registers_(std::move(image.vcpus)) {
     info_.connector = "coredump";
+    add_page_table();
   }
   PhysicalMemory& memory() override { return *memory_; }
   GuestInfo info() const override { return info_; }
   RegisterAccess* registers() override { return registers_.any() ? &registers_ : nullptr; }
 
  private:
+  // Where to begin with virtual addresses.
+  void add_page_table() {
+    if (const auto cr3 = registers_.first(Reg::cr3))
+      info_.facts.push_back({"cr3", fmt::format("{:#x}", *cr3)});
+  }
+
   std::unique_ptr<PhysicalMemory> memory_;
   GuestInfo info_;
   ImageRegisters registers_;

@@ -11,6 +11,7 @@
 #include "connector/coredump/firmware.hpp"
 #include "connector/coredump/pieces.hpp"
 #include "connector/coredump/vmcoreinfo.hpp"
+#include "connector/coredump/windows_header.hpp"
 #include "connector/coredump/xen_core.hpp"
 
 namespace microvmi::coredump_connector {
@@ -94,6 +95,10 @@ class ElfFormat final : public Format {
                   {"segments", std::uint64_t{headers.loads.size()}}};
     if (notes.writer) info.facts.push_back({"writer", *notes.writer});
     if (notes.vmcoreinfo) add_vmcoreinfo(info, *notes.vmcoreinfo);
+    // What a driver in Windows gives to QEMU: the header of a crash dump.
+    if (const auto header = parse_windows_header(notes.windows_header))
+      for (const Fact& fact : facts_of(*header))
+        if (fact.name != "architecture" && fact.name != "dump_type") info.facts.push_back(fact);
     return info;
   }
 };

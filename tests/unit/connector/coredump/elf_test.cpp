@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ELF cores that are good, in all the odd forms they come in.
+#include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -215,6 +216,18 @@ TEST_F(ElfImageTest, OfKdumpHasItsPrstatus) {
   EXPECT_EQ(value<std::string>(*vm, "writer"), "kdump");
   EXPECT_EQ((*vm->read_registers(VcpuId{0}))[Reg::rip], 0x7070707070707070);
   EXPECT_FALSE((*vm->read_registers(VcpuId{0}))[Reg::cr3]);
+}
+
+TEST_F(ElfImageTest, OfWindowsWithTheHeaderThatItGaveToQemu) {
+  const auto dump = test::WindowsDump{.runs = {{0, 1}}}.image().bytes();
+  const std::string header(reinterpret_cast<const char*>(dump.data()), 0x2000);
+  const auto vm = open(ElfImage().add_note("VMCOREINFO", 0, header).add(0, pattern(kPage)));
+  ASSERT_TRUE(vm);
+  EXPECT_EQ(value<std::string>(*vm, "os"), "windows");
+  EXPECT_EQ(value<std::string>(*vm, "dtb"), "0x1ad000");
+  EXPECT_EQ(value<std::string>(*vm, "kdbg"), "0xfffff80001234000");
+  EXPECT_EQ(value<std::string>(*vm, "bugcheck"), "0xd1");
+  EXPECT_FALSE(fact(*vm, "vmcoreinfo")) << "that is Linux's";
 }
 
 TEST_F(ElfImageTest, AnyNumberOfNotesTakesBoundedMemory) {
