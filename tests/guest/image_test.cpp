@@ -2,6 +2,7 @@
 // Images that a real QEMU writes, and dumps of its guest, against pmemsave: byte for byte.
 #include <gmock/gmock.h>
 
+#include "microvmi/address_space.hpp"
 #include "microvmi/dump.hpp"
 #include "microvmi/init.hpp"
 #include "support/qemu_registers.hpp"
@@ -106,6 +107,21 @@ TEST_P(RealImageTest, ACoreOfQemuHasTheRegistersOfInfoRegisters) {
   EXPECT_NE((*vm->read_registers(VcpuId{0}))[Reg::kernel_gs_base], std::nullopt);
   EXPECT_EQ(vm->write_registers(VcpuId{0}, {}).error().code, Errc::read_only);
   EXPECT_EQ(vm->read_registers(VcpuId{2}).error().code, Errc::not_found);
+}
+
+// Whose note has no EFER: that the vCPU is in 64-bit mode follows from its CS.
+TEST_P(RealImageTest, ACoreOfQemuIsReadByVirtualAddressAsTheGuestMapsIt) {
+  save(false);
+  auto vm = open(file_);
+  ASSERT_TRUE(vm) << vm.error().message;
+  const auto space = AddressSpace::of(*vm->read_registers(VcpuId{0}));
+  ASSERT_TRUE(space) << space.error().message;
+  ASSERT_FALSE(guest_->truth().mappings.empty());
+  for (const TinyMapping& one : guest_->truth().mappings) {
+    const auto found = translate(vm->memory(), *space, Gva{one.gva});
+    ASSERT_TRUE(found) << found.error().message;
+    EXPECT_EQ(found->gpa, Gpa{one.gpa});
+  }
 }
 
 TEST_P(RealImageTest, ACoreWithPagingHasWhatIsMapped) {

@@ -31,6 +31,17 @@ PagingMode mode_of(std::uint64_t cr4, std::uint64_t efer) {
   return (cr4 & kCr4La57) != 0 ? PagingMode::five_level : PagingMode::four_level;
 }
 
+// Dumps of QEMU have no EFER. In 64-bit mode CS has L (vol. 3A 5.2.1), and only with IA-32e mode
+// are there addresses above 4 GiB in these registers: a 32-bit program's vCPU has its kernel's
+// tables.
+bool is_surely_long(const Registers& registers) {
+  constexpr std::uint64_t kLong = 1 << 13;
+  constexpr std::uint64_t k4GiB = 1ULL << 32;
+  if ((registers[Reg::cs_attributes].value_or(0) & kLong) != 0) return true;
+  return registers[Reg::gdt_base].value_or(0) >= k4GiB ||
+         registers[Reg::idt_base].value_or(0) >= k4GiB;
+}
+
 }  // namespace
 
 Expected<AddressSpace> AddressSpace::of(const Registers& registers) {
@@ -47,6 +58,11 @@ Expected<AddressSpace> AddressSpace::of(const Registers& registers) {
                      .large_pages = (*cr4 & kCr4Pse) != 0,
                      .no_execute = false};
   if ((*cr4 & kCr4Pae) == 0) return space;
+  if (!registers[Reg::efer] && is_surely_long(registers)) {
+    space.mode = mode_of(*cr4, kEferLma);
+    space.no_execute = true;  // unknown: bit 63 is allowed, not demanded
+    return space;
+  }
   const auto efer = need(registers, Reg::efer);
   if (!efer) return std::unexpected(efer.error());
   space.mode = mode_of(*cr4, *efer);

@@ -71,6 +71,7 @@ class Format {
 // The format that the parameters name, or else the one that recognises the file.
 [[nodiscard]] Expected<const Format*> choose(const Source& source);
 
+const Format& avml_format();
 const Format& elf_format();
 const Format& lime_format();
 const Format& migration_format();

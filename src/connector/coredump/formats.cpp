@@ -9,9 +9,9 @@ namespace {
 
 // In the order in which they are asked; raw, which goes by the name of the file, is the last.
 const auto& formats() {
-  static const std::array all{&elf_format(),     &kdump_format(),     &lime_format(),
-                              &windows_format(), &migration_format(), &vmware_format(),
-                              &raw_format()};
+  static const std::array all{&elf_format(),    &kdump_format(),   &lime_format(),
+                              &avml_format(),   &windows_format(), &migration_format(),
+                              &vmware_format(), &raw_format()};
   return all;
 }
 

@@ -13,7 +13,6 @@ using namespace std::string_view_literals;
 constexpr const char* kHibernation = "a Windows hibernation file";
 constexpr const char* kHibernationHint =
     "Volatility 3 reads it, and unpacks it into a raw image (windows.hibernation.Dump)";
-constexpr const char* kConvert = "convert it to one of these first";
 constexpr const char* kUnpack = "unpack it first";
 
 constexpr std::array kRefused{
@@ -52,7 +51,6 @@ constexpr std::array kRefused{
             "resume the guest and dump it: VBoxManage debugvm NAME dumpvmcore"},  // SSM.cpp
     Refused{0, "QFI\xfb"sv, "a qcow2 disk image, even where it has a snapshot with memory",
             "load the snapshot in QEMU, and dump its memory"},  // qcow2.txt
-    Refused{0, "AVML"sv, "an AVML image", kConvert},
     Refused{0, "\x1f\x8b"sv, "packed by gzip", kUnpack},
     Refused{0,
             "\xfd"

@@ -47,6 +47,20 @@ TEST(AddressSpaceTest, ARegisterThatDecidesAndIsUnknownIsNamed) {
   EXPECT_TRUE(AddressSpace::of(narrow)) << "a processor without it has two levels";
 }
 
+TEST(AddressSpaceTest, WithoutEferOtherRegistersMayTellLongMode) {
+  Registers dumped = controls(0x80000001, 0x20, 0);
+  dumped.forget(Reg::efer);
+  dumped.set(Reg::cs_attributes, 0xC09B);  // of 32 bits
+  dumped.set(Reg::gdt_base, 0xFFFFF000);
+  EXPECT_FALSE(AddressSpace::of(dumped)) << "it may be PAE";
+  dumped.set(Reg::cs_attributes, 0xA09B);
+  EXPECT_EQ(AddressSpace::of(dumped)->mode, PagingMode::four_level);
+  EXPECT_TRUE(AddressSpace::of(dumped)->no_execute);
+  dumped.set(Reg::cs_attributes, 0xC0FB);  // a 32-bit program
+  dumped.set(Reg::gdt_base, 0xFFFFFE0000001000);
+  EXPECT_EQ(AddressSpace::of(dumped)->mode, PagingMode::four_level);
+}
+
 // Virtual pages 0, 1 and 2 are the physical pages 9, 7 and 8; 3 is missing, 4 is a device's.
 class VirtualMemoryTest : public Tables {
  protected:
