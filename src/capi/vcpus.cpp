@@ -13,9 +13,28 @@ struct mvmi_event {
 
 namespace {
 
-using namespace microvmi;
-using capi::done;
-using capi::failed;
+using microvmi::AddressSpace;
+using microvmi::Caught;
+using microvmi::Errc;
+using microvmi::Event;
+using microvmi::Expected;
+using microvmi::fields_of;
+using microvmi::Gva;
+using microvmi::kEveryVcpu;
+using microvmi::kRegisters;
+using microvmi::PagingMode;
+using microvmi::parse_intercept;
+using microvmi::Proceed;
+using microvmi::Refuse;
+using microvmi::Registers;
+using microvmi::ReplyTo;
+using microvmi::Retry;
+using microvmi::SetValue;
+using microvmi::VcpuId;
+using microvmi::VirtualMemory;
+using microvmi::Wait;
+using microvmi::capi::done;
+using microvmi::capi::failed;
 
 static_assert(MVMI_PAGING_NONE == static_cast<int>(PagingMode::none));
 static_assert(MVMI_PAGING_FIVE_LEVEL == static_cast<int>(PagingMode::five_level));
@@ -74,6 +93,7 @@ const char* mvmi_register_name(size_t index) {
   return index < kRegisters.size() ? kRegisters[index].name : nullptr;
 }
 
+// NOLINTNEXTLINE(readability-function-size): C has no spans
 int mvmi_read_registers(mvmi_vm* vm, uint32_t vcpu, uint64_t* values, unsigned char* known,
                         size_t count, mvmi_error** error) {
   if (const char* wrong = problem(vm, values)) return failed(error, wrong);
@@ -84,6 +104,7 @@ int mvmi_read_registers(mvmi_vm* vm, uint32_t vcpu, uint64_t* values, unsigned c
   return 1;
 }
 
+// NOLINTNEXTLINE(readability-function-size): C has no spans
 int mvmi_write_registers(mvmi_vm* vm, uint32_t vcpu, const uint64_t* values,
                          const unsigned char* known, size_t count, mvmi_error** error) {
   if (const char* wrong = problem(vm, values)) return failed(error, wrong);
@@ -130,6 +151,7 @@ int mvmi_translate(mvmi_vm* vm, const mvmi_space* space, uint64_t gva, mvmi_tran
   return 1;
 }
 
+// NOLINTNEXTLINE(readability-function-size): C has no spans
 int mvmi_read_virtual(mvmi_vm* vm, const mvmi_space* space, uint64_t gva, void* buffer, size_t size,
                       mvmi_error** error) {
   if (const char* wrong = problem(vm, space)) return failed(error, wrong);
@@ -138,6 +160,7 @@ int mvmi_read_virtual(mvmi_vm* vm, const mvmi_space* space, uint64_t gva, void* 
   return done(memory.read(Gva{gva}, {static_cast<std::byte*>(buffer), size}), error);
 }
 
+// NOLINTNEXTLINE(readability-function-size): C has no spans
 int mvmi_write_virtual(mvmi_vm* vm, const mvmi_space* space, uint64_t gva, const void* bytes,
                        size_t size, mvmi_error** error) {
   if (const char* wrong = problem(vm, space)) return failed(error, wrong);

@@ -138,8 +138,8 @@ void finish(const Level& level, const Rights& rights, Gva gva, Translation& out)
 // To be copied. Who sees that it is all zeros clears it with REP STOS instead, as g++ 12 does, and
 // that takes as long as the rest of a walk.
 [[gnu::noinline]] const Translation& nothing_yet() {
-  static const Translation kNothing;
-  return kNothing;
+  static const Translation nothing;
+  return nothing;
 }
 
 // One for each mode, so that its format is known to the compiler. One variable is returned, so that

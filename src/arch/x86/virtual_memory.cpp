@@ -79,7 +79,7 @@ Expected<Mapping> VirtualMemory::translate(Gva gva) {
     auto found = microvmi::translate(*memory_, space_, gva);
     if (!found) return std::unexpected(std::move(found.error()));
     slot.page = page + 1;
-    slot.mapping = *found;
+    slot.mapping = static_cast<const Mapping&>(*found);
     slot.mapping.gpa = Gpa{to_integer(found->gpa) - offset};
   }
   Expected<Mapping> out(slot.mapping);
