@@ -19,7 +19,11 @@ void set_verbosity(int level) {
 }
 
 LogSink log_sink() {
-  return [](std::string_view line) { spdlog::info("{}", printable(line)); };
+  return [](std::string_view line) {
+    // Who has to do something before it goes on is told without being asked.
+    const bool waits = line.starts_with("waiting for ");
+    spdlog::log(waits ? spdlog::level::warn : spdlog::level::info, "{}", printable(line));
+  };
 }
 
 }  // namespace microvmi::tool

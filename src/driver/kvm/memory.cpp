@@ -50,6 +50,7 @@ class Pages {
       const auto done = connection_.run(requests_, Wait::at_most(answer_time));
       for (std::size_t i = 0; i < requests_.size(); ++i)
         settle(*owners_[i], requests_[i], done ? Errc::none : done.error().code);
+      if (!done) give_up(done.error().code);
     }
   }
 
@@ -75,6 +76,15 @@ class Pages {
       offset_ += size;
     }
     return !requests_.empty();
+  }
+
+  // Whoever does not answer is not asked again for each of the rest.
+  void give_up(Errc failure) {
+    for (AnyRequest& owner : batch_) {
+      if (owner.status != Errc::none || owner.done == bytes_of(owner).size()) continue;
+      owner.status = failure;
+      owner.failed_at = owner.gpa + owner.done;
+    }
   }
 
   void keep_breakpoints(Gpa gpa, Request& page) {

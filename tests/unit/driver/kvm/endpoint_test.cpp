@@ -99,10 +99,10 @@ TEST_F(KvmiEndpoint, NothingThatIsAliveOrNoSocketIsReplaced) {
   const auto second = Endpoint::listen(params());
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Errc::busy);
-  EXPECT_TRUE(connect_to(path_)) << "the first one still listens";
   const auto arrival = alive.accept({}, Wait::at_most(10ms), {});
   EXPECT_THAT(arrival.error().message, testing::Not(HasSubstr("sent away")))
       << "the look whether it is alive is no connection";
+  EXPECT_TRUE(connect_to(path_)) << "the first one still listens";
 }
 
 TEST_F(KvmiEndpoint, ASocketThatIsBoundAndDoesNotListenYetIsAlive) {
