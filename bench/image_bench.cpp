@@ -149,7 +149,7 @@ void add_other_opens() {
                  }});
   };
   add_one("image/windows/open5G", 50, DumpFormat::windows, [](const Image& image) {
-    // Every second page of 10 GiB: as many runs as there can be.
+    // Four pages of every eight of 10 GiB: a kernel dump of a guest whose memory is in pieces.
     std::vector<std::uint8_t> head(0x2038 + kPages / 4);
     const auto put = [&head](std::size_t at, const void* bytes, std::size_t size) {
       std::memcpy(head.data() + at, bytes, size);
@@ -161,7 +161,7 @@ void add_other_opens() {
     put(0xF98, &type, sizeof(type));
     put(0x2000, "FDMPDUMP", 8);
     put(0x2020, numbers.data(), sizeof(numbers));
-    std::ranges::fill(head.begin() + 0x2038, head.end(), std::uint8_t{0x55});
+    std::ranges::fill(head.begin() + 0x2038, head.end(), std::uint8_t{0x0F});
     image.resize(numbers[0] + kPages * kPageSize);
     image.write(head.data(), head.size(), 0);
   });

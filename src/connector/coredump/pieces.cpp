@@ -27,6 +27,17 @@ bool append(std::vector<Extent>& list, const Extent& next) {
   return true;
 }
 
+// Most formats list their memory so; sorting a million pages would take longer than reading them.
+bool is_sorted_and_apart(const std::vector<Extent>& list) {
+  const auto meet = [](const Extent& a, const Extent& b) { return b.gpa < a.end(); };
+  return std::ranges::adjacent_find(list, meet) == list.end();
+}
+
+Expected<std::vector<Extent>> in_order(std::vector<Extent> list, const Wait& wait) {
+  if (is_sorted_and_apart(list)) return list;
+  return resolve(std::move(list), wait);
+}
+
 bool wraps(const Extent& one) { return one.size > ~one.gpa || one.size > ~one.offset; }
 
 void tell_missing(Image& image, const Source& source, const std::vector<Extent>& missing) {
@@ -54,9 +65,9 @@ bool Pieces::add(const Extent& wanted, std::uint64_t file_size) {
 }
 
 Expected<void> Pieces::finish(Image& image, const Source& source) && {
-  auto present = resolve(std::move(present_), source.options.wait);
+  auto present = in_order(std::move(present_), source.options.wait);
   if (!present) return std::unexpected(std::move(present.error()));
-  auto missing = resolve(std::move(missing_), source.options.wait);
+  auto missing = in_order(std::move(missing_), source.options.wait);
   if (!missing) return std::unexpected(std::move(missing.error()));
   if (present->empty())
     return missing->empty() ? fail(Errc::protocol, source.name() + " has no memory in it")
