@@ -30,6 +30,9 @@ class Subject {
   // One more connection to the guest, as a user opens it.
   [[nodiscard]] virtual std::expected<Vm, InitError> open() = 0;
 
+  // Whether several may have it open at once; where not, open() fails soon while one has.
+  [[nodiscard]] virtual bool shared() const { return true; }
+
   // All of the guest's RAM: sorted, touching regions joined.
   [[nodiscard]] virtual std::vector<MemoryRegion> ram() = 0;
 

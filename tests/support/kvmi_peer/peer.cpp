@@ -11,10 +11,6 @@
 namespace microvmi::test::kvmi {
 namespace {
 
-using namespace std::chrono_literals;
-
-// Only what never comes is missed, on a machine that has other things to do too.
-constexpr auto kPatience = 30s;
 constexpr std::uint32_t kFamilySize = 96;
 constexpr std::uint32_t kSize12 = 104;
 constexpr std::size_t kNameSize = 64;
@@ -67,9 +63,9 @@ void Peer::wake() const {
   static_cast<void>(::write(wake_fd_, &one, sizeof(one)) == sizeof(one));
 }
 
-bool Peer::wait_until(const std::function<bool()>& condition) {
+bool Peer::wait_until(const std::function<bool()>& condition, std::chrono::milliseconds patience) {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, kPatience, condition);
+  return changed_.wait_for(lock, patience, condition);
 }
 
 std::shared_ptr<Outcome> Peer::begin(unsigned vcpu, const Deed& deed) {
@@ -132,6 +128,15 @@ bool Peer::suspend() {
 void Peer::hang_up() {
   {
     const std::scoped_lock lock(mutex_);
+    hang_up_ = true;
+  }
+  wake();
+}
+
+void Peer::go_away() {
+  {
+    const std::scoped_lock lock(mutex_);
+    options_.connections = connections_;
     hang_up_ = true;
   }
   wake();

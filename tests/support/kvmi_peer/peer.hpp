@@ -68,13 +68,15 @@ class Peer {
   unsigned add_vcpu();             // hot-plugged; its number
   bool suspend();                  // PREUNHOOK; false where nobody asked for UNHOOK
   void hang_up();                  // QEMU closes the socket, and connects again
+  void go_away();                  // QEMU ends
   void fault(Fault fault);         // from now on
   void send_raw(const Bytes& bytes);
 
   [[nodiscard]] unsigned connections();
   [[nodiscard]] bool attached();
   // Until it is true, with a generous deadline. It is asked with the lock held: no calls of these.
-  bool wait_until(const std::function<bool()>& condition);
+  bool wait_until(const std::function<bool()>& condition,
+                  std::chrono::milliseconds patience = std::chrono::seconds(30));
   bool wait_attached() {
     return wait_until([this] { return kernel_.has_value(); });
   }

@@ -53,7 +53,7 @@ bool send_all(int fd, ByteSpan bytes, std::optional<std::chrono::microseconds> d
 }  // namespace
 
 bool Peer::over(const std::stop_token& stop) const {
-  return stop.stop_requested() || Clock::now() >= end_ || connections_ > options_.connections;
+  return stop.stop_requested() || Clock::now() >= end_;
 }
 
 void Peer::rest(std::chrono::milliseconds time) const {
@@ -88,6 +88,10 @@ int Peer::connect_once() {
 
 void Peer::serve(const std::stop_token& stop) {
   while (!over(stop)) {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (connections_ >= options_.connections) return;
+    }
     const int fd = connect_once();
     if (fd < 0) {
       rest(std::chrono::duration_cast<std::chrono::milliseconds>(kRetry));
@@ -95,10 +99,7 @@ void Peer::serve(const std::stop_token& stop) {
     }
     {
       const std::scoped_lock lock(mutex_);
-      if (++connections_ > options_.connections) {
-        ::close(fd);
-        return;
-      }
+      ++connections_;
       hang_up_ = false;
     }
     changed_.notify_all();
