@@ -20,8 +20,13 @@ namespace microvmi {
 
 // elf: an ELF64 core, one segment for each piece of memory, holes absent.
 // raw: the guest's address is the file's offset, from 0 to the end of RAM; holes read as zeros.
-enum class ImageFormat : std::uint8_t { elf, raw };
-inline constexpr std::array<const char*, 2> kImageFormatNames{"elf", "raw"};
+// lime: LiME version 1, a record for each piece of memory.
+// kdump_zlib, kdump_zstd: as makedumpfile writes them, each page compressed on its own, by all
+// cores. elf and kdump have the registers of the vCPUs, where the driver has them, and what a Linux
+// kernel says of itself (VMCOREINFO), where that is known or found in the memory that goes by.
+enum class ImageFormat : std::uint8_t { elf, raw, lime, kdump_zlib, kdump_zstd };
+inline constexpr std::array<const char*, 5> kImageFormatNames{"elf", "raw", "lime", "kdump-zlib",
+                                                              "kdump-zstd"};
 constexpr std::span<const char* const> names(ImageFormat) { return kImageFormatNames; }
 constexpr const char* name_of(ImageFormat f) {
   return kImageFormatNames[static_cast<std::size_t>(f)];
@@ -51,9 +56,14 @@ struct DumpReport {
   std::uint64_t file_size = 0;  // pages of zeros count, though they take no room on the disk
   std::uint64_t padded = 0;     // raw: bytes that read as zeros because there was nothing to read
   // Bytes that the map has but that were gone when their turn came, a balloon for example. An elf
-  // dump leaves them out and lists them in its note; in a raw one they are part of `padded`.
+  // dump leaves them out and lists them in its note; lime and kdump leave them out; in a raw one
+  // they are part of `padded`.
   std::uint64_t unreadable = 0;
   std::optional<Gpa> first_unreadable = std::nullopt;
+  std::uint32_t vcpus = 0;  // whose registers are in the file
+  // Why there are none, though the driver has registers.
+  std::optional<Error> no_registers = std::nullopt;
+  bool vmcoreinfo = false;  // whether it is in the file
 };
 
 // Why there is no dump. The message names the partial file and the address reached.

@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "dump/elf.hpp"
+#include "dump/guest_state.hpp"
 #include "dump/native.hpp"
+#include "dump/packer.hpp"
 #include "dump/transfer.hpp"
 
 namespace microvmi {
@@ -20,8 +22,8 @@ using dumper::Outcome;
 using dumper::PartialFile;
 using dumper::Piece;
 
-constexpr std::uint64_t kNoteSize = 4096;  // room for it, in the headers
-constexpr std::size_t kNamedGaps = 32;     // as many as surely fit there; the rest is a sum
+constexpr std::uint64_t kOwnNote = 4096;  // room for our own note
+constexpr std::size_t kNamedGaps = 32;    // as many as surely fit there; the rest is a sum
 
 std::uint64_t sum(const std::vector<Piece>& pieces) {
   return std::transform_reduce(pieces.begin(), pieces.end(), std::uint64_t{0}, std::plus{},
@@ -59,29 +61,65 @@ std::string architecture_of(const Vm& vm) {
 
 class Dump {
  public:
-  Dump(Vm& vm, const DumpOptions& options, Layout layout, PartialFile file)
-      : vm_(vm), options_(options), layout_(std::move(layout)), file_(std::move(file)) {}
+  Dump(Vm& vm, const DumpOptions& options, dumper::StateRead read)
+      : vm_(vm), options_(options), read_(std::move(read)) {}
 
   std::expected<DumpReport, DumpError> run(const std::filesystem::path& file) {
     const dumper::NoFileSizeSignal quiet;
-    if (auto done = write_headers(layout_.pieces); !done) return failed(std::move(done.error()));
-    outcome_ = dumper::transfer(vm_.memory(), layout_, file_, options_);
+    if (auto done = prepare(file); !done)
+      return std::unexpected(DumpError{std::move(done.error())});
+    if (auto done = write_headers(layout_.pieces, false); !done)
+      return failed(std::move(done.error()));
+    dumper::VmcoreinfoSearch search;
+    const bool wants_search = has_notes() && !read_.state.vmcoreinfo;
+    outcome_ =
+        dumper::transfer(vm_.memory(), layout_, *file_, options_,
+                         {.packer = packer_.get(), .search = wants_search ? &search : nullptr});
     if (outcome_.error) return failed(*std::move(outcome_.error));
-    if (!outcome_.gone.empty())
-      if (auto done = write_headers(outcome_.pieces); !done) return failed(std::move(done.error()));
-    if (auto done = file_.commit(layout_.file_size, options_.sync); !done)
+    if (search.found()) read_.state.vmcoreinfo = search.found();
+    if (packer_ || !outcome_.gone.empty() || search.found())
+      if (auto done = write_headers(outcome_.pieces, true); !done)
+        return failed(std::move(done.error()));
+    if (packer_) layout_.file_size = packer_->file_size();
+    if (auto done = file_->commit(layout_.file_size, options_.sync); !done)
       return failed(std::move(done.error()));
     return report(file);
   }
 
  private:
-  Expected<void> write_headers(const std::vector<Piece>& pieces) {
+  [[nodiscard]] bool has_notes() const {
+    return options_.format != ImageFormat::raw && options_.format != ImageFormat::lime;
+  }
+
+  Expected<void> prepare(const std::filesystem::path& file) {
+    const auto map = vm_.memory().map();
+    const std::uint64_t note_size = dumper::most_note_bytes(read_.state, kOwnNote);
+    auto layout = dumper::lay_out(*map, options_.format, note_size);
+    if (!layout) return std::unexpected(std::move(layout.error()));
+    layout_ = *std::move(layout);
+    if (layout_.total == 0) return fail(Errc::not_found, "the guest has no memory to dump");
+    if (auto can = dumper::check_format(options_.format, *map); !can) return can;
+    auto partial = PartialFile::create(file);
+    if (!partial) return std::unexpected(std::move(partial.error()));
+    file_.emplace(*std::move(partial));
+    packer_ = dumper::make_packer(options_.format, *map, *file_, note_size);
+    return {};
+  }
+
+  Expected<void> write_headers(const std::vector<Piece>& pieces, bool is_over) {
     if (options_.format == ImageFormat::raw) return {};
+    const dumper::Notes notes = dumper::make_notes(read_.state, note_of(vm_, outcome_));
+    const std::string architecture = architecture_of(vm_);
+    if (packer_) {
+      const dumper::Told told{notes, read_.state, architecture.empty() ? "x86_64" : architecture};
+      const auto why = is_over ? packer_->finish(told) : packer_->begin(told);
+      return why ? Expected<void>(std::unexpected(file_->failed("write", why))) : Expected<void>();
+    }
     for (const dumper::Patch& patch :
-         dumper::elf_headers(pieces, note_of(vm_, outcome_), layout_.header_size, layout_.file_size,
-                             dumper::elf_machine(architecture_of(vm_)))) {
-      if (const auto why = file_.write(patch.bytes, patch.offset))
-        return std::unexpected(file_.failed("write", why));
+         dumper::elf_headers(pieces, notes.bytes, layout_.header_size, layout_.file_size,
+                             dumper::elf_machine(architecture))) {
+      if (const auto why = file_->write(patch.bytes, patch.offset))
+        return std::unexpected(file_->failed("write", why));
       layout_.file_size = std::max(layout_.file_size, patch.offset + patch.bytes.size());
     }
     return {};
@@ -92,19 +130,25 @@ class Dump {
     out.unreadable = sum(outcome_.gone);
     if (!outcome_.gone.empty()) out.first_unreadable = outcome_.gone.front().gpa;
     if (options_.format == ImageFormat::raw) out.padded = out.file_size - out.bytes;
+    if (!has_notes()) return out;
+    out.vcpus = static_cast<std::uint32_t>(read_.state.vcpus.size());
+    out.no_registers = read_.no_registers;
+    out.vmcoreinfo = read_.state.vmcoreinfo.has_value();
     return out;
   }
 
   std::unexpected<DumpError> failed(Error why) const {
-    why.message += fmt::format("; '{}' holds the guest's memory below {:#x}", file_.path().string(),
-                               to_integer(outcome_.reached));
-    return std::unexpected(DumpError{std::move(why), file_.path(), outcome_.reached});
+    why.message += fmt::format("; '{}' holds the guest's memory below {:#x}",
+                               file_->path().string(), to_integer(outcome_.reached));
+    return std::unexpected(DumpError{std::move(why), file_->path(), outcome_.reached});
   }
 
   Vm& vm_;
   const DumpOptions& options_;
-  Layout layout_;
-  PartialFile file_;
+  dumper::StateRead read_;
+  Layout layout_{};
+  std::optional<PartialFile> file_{};
+  std::unique_ptr<dumper::Packer> packer_{};  // null where places are known beforehand
   Outcome outcome_{};
 };
 
@@ -112,14 +156,10 @@ class Dump {
 
 std::expected<DumpReport, DumpError> dump(Vm& vm, const std::filesystem::path& file,
                                           const DumpOptions& options) {
-  auto layout = dumper::lay_out(*vm.memory().map(), options.format, kNoteSize);
-  if (!layout) return std::unexpected(DumpError{std::move(layout.error())});
-  if (layout->total == 0)
-    return std::unexpected(
-        DumpError{{.code = Errc::not_found, .message = "the guest has no memory to dump"}});
-  auto partial = PartialFile::create(file);
-  if (!partial) return std::unexpected(DumpError{std::move(partial.error())});
-  return Dump(vm, options, *std::move(layout), *std::move(partial)).run(file);
+  dumper::StateRead read;
+  if (options.format != ImageFormat::raw && options.format != ImageFormat::lime)
+    read = dumper::read_state(vm);
+  return Dump(vm, options, std::move(read)).run(file);
 }
 
 }  // namespace microvmi

@@ -4,6 +4,7 @@
 
 #include <elf.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
@@ -18,14 +19,8 @@ static_assert(std::endian::native == std::endian::little, "headers are written a
 constexpr std::uint64_t kTable = sizeof(Elf64_Ehdr);
 constexpr std::uint64_t kSpare = 16;  // program headers for pieces that come apart meanwhile
 
-std::uint64_t align4(std::uint64_t size) { return (size + 3) / 4 * 4; }
-
 std::uint64_t table_size(std::size_t pieces) {
   return (pieces + 1) * sizeof(Elf64_Phdr);  // one for the note
-}
-
-std::uint64_t note_size_with_head(std::uint64_t note_size) {
-  return sizeof(Elf64_Nhdr) + align4(std::strlen(kNoteName) + 1) + align4(note_size);
 }
 
 template <class T>
@@ -76,17 +71,6 @@ Elf64_Phdr load_segment(const Piece& piece) {
   return segment;
 }
 
-void put_note(std::vector<std::byte>& bytes, std::uint64_t offset, const std::string& text) {
-  const std::size_t name_size = std::strlen(kNoteName) + 1;
-  Elf64_Nhdr head{};
-  head.n_namesz = static_cast<Elf64_Word>(name_size);
-  head.n_descsz = static_cast<Elf64_Word>(text.size());
-  head.n_type = 1;  // of our own name's types: JSON
-  put(bytes, offset, head);
-  std::memcpy(bytes.data() + offset + sizeof(head), kNoteName, name_size);
-  std::memcpy(bytes.data() + offset + sizeof(head) + align4(name_size), text.data(), text.size());
-}
-
 void put_table(std::vector<std::byte>& bytes, std::uint64_t offset, const Elf64_Phdr& note,
                std::span<const Piece> pieces) {
   put(bytes, offset, note);
@@ -97,8 +81,7 @@ void put_table(std::vector<std::byte>& bytes, std::uint64_t offset, const Elf64_
 
 std::uint64_t elf_header_size(std::size_t pieces, std::uint64_t note_size) {
   constexpr std::uint64_t kAlignment = 8;
-  return kTable + table_size(pieces + kSpare) + sizeof(Elf64_Shdr) +
-         note_size_with_head(note_size) + kAlignment;
+  return kTable + table_size(pieces + kSpare) + sizeof(Elf64_Shdr) + note_size + kAlignment;
 }
 
 std::uint16_t elf_machine(std::string_view architecture) {
@@ -115,12 +98,11 @@ std::uint16_t elf_machine(std::string_view architecture) {
   return EM_X86_64;
 }
 
-// The note takes the end of the head, the section header the place before it.
-std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
+// The notes take the end of the head, the section header the place before it.
+std::vector<Patch> elf_headers(std::span<const Piece> pieces, std::span<const std::byte> notes,
                                std::uint64_t header_size, std::uint64_t end,
                                std::uint16_t machine) {
-  const std::uint64_t note_size = note_size_with_head(note.size());
-  const std::uint64_t note_at = (header_size - note_size) / 8 * 8;
+  const std::uint64_t note_at = (header_size - notes.size()) / 8 * 8;
   const std::uint64_t section_at = note_at - sizeof(Elf64_Shdr);
   const bool fits = kTable + table_size(pieces.size()) <= section_at;
   std::vector<Patch> patches{{.bytes = std::vector<std::byte>(header_size)}};
@@ -132,8 +114,8 @@ std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string&
     section.sh_info = static_cast<Elf64_Word>(headers);
     put(head, section_at, section);
   }
-  put_note(head, note_at, note);
-  const Elf64_Phdr note_header = note_segment(note_at, note_size);
+  std::ranges::copy(notes, head.begin() + static_cast<std::ptrdiff_t>(note_at));
+  const Elf64_Phdr note_header = note_segment(note_at, notes.size());
   if (fits) {
     put_table(head, kTable, note_header, pieces);
   } else {

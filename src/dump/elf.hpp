@@ -13,10 +13,6 @@
 
 namespace microvmi::dumper {
 
-// The name of our note; its text is JSON. QEMU and CORE, the names that hold registers, are
-// others'.
-inline constexpr const char* kNoteName = "MICROVMI";
-
 // How many bytes of headers come before the data where there are this many pieces.
 [[nodiscard]] std::uint64_t elf_header_size(std::size_t pieces, std::uint64_t note_size);
 
@@ -32,7 +28,8 @@ struct Patch {
 
 // The file's head; and, where pieces that came apart need more headers than there is room for, a
 // second patch at `end` with the program headers.
-[[nodiscard]] std::vector<Patch> elf_headers(std::span<const Piece> pieces, const std::string& note,
+[[nodiscard]] std::vector<Patch> elf_headers(std::span<const Piece> pieces,
+                                             std::span<const std::byte> notes,
                                              std::uint64_t header_size, std::uint64_t end,
                                              std::uint16_t machine);
 

@@ -95,7 +95,8 @@ bool ReadAhead::run(const Piece& piece) {
     chunk->gone.clear();
     chunk->error.reset();
     chunk->untouched = next.skip != 0;
-    chunk->view = chunk->untouched ? View() : memory_.view(chunk->piece.gpa, size);
+    const bool may_be_view = views_ && !chunk->untouched;
+    chunk->view = may_be_view ? memory_.view(chunk->piece.gpa, size) : View();
     if (chunk->view)
       bring_in(chunk->view.bytes());
     else if (!chunk->untouched)

@@ -36,8 +36,9 @@ void copy(const PhysicalMemory& memory, Chunk& chunk);
 
 class ReadAhead {
  public:
-  ReadAhead(const PhysicalMemory& memory, std::span<const Piece> pieces)
-      : memory_(memory), pieces_(pieces) {}
+  // Without `views` every chunk that was touched is a copy.
+  ReadAhead(const PhysicalMemory& memory, std::span<const Piece> pieces, bool views)
+      : memory_(memory), pieces_(pieces), views_(views) {}
   ReadAhead(const ReadAhead&) = delete;
   ReadAhead& operator=(const ReadAhead&) = delete;
   ~ReadAhead();
@@ -55,6 +56,7 @@ class ReadAhead {
 
   const PhysicalMemory& memory_;
   std::span<const Piece> pieces_;
+  bool views_;
   std::array<Chunk, 4> ring_{};
   std::mutex mutex_;
   std::condition_variable changed_;

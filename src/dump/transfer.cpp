@@ -22,11 +22,11 @@ bool is_zero(std::span<const std::byte> bytes) {
 class Transfer {
  public:
   Transfer(const PhysicalMemory& memory, const Layout& layout, PartialFile& file,
-           const DumpOptions& options)
-      : memory_(memory), layout_(layout), file_(file), options_(options) {}
+           const DumpOptions& options, const Along& along)
+      : memory_(memory), layout_(layout), file_(file), options_(options), along_(along) {}
 
   Outcome run() && {
-    ReadAhead ahead(memory_, layout_.pieces);
+    ReadAhead ahead(memory_, layout_.pieces, along_.packer == nullptr);
     if (auto started = ahead.start(); !started) out_.error = std::move(started.error());
     report();
     while (!out_.error) {
@@ -36,7 +36,11 @@ class Transfer {
       }
       Chunk* chunk = ahead.next();
       if (!chunk) break;
-      store(*chunk);
+      if (along_.search) along_.search->look(memory_, *chunk);
+      if (along_.packer)
+        pack(*chunk);
+      else
+        store(*chunk);
       if (Wait::Clock::now() - reported_ >= kBetweenReports) report();
     }
     report();
@@ -44,6 +48,12 @@ class Transfer {
   }
 
  private:
+  void pack(Chunk& chunk) {
+    if (const std::error_code why = along_.packer->store(chunk)) return not_written(chunk, why);
+    note(chunk);
+    if (chunk.error) out_.error = std::move(chunk.error);
+  }
+
   void store(Chunk& chunk) {
     if (chunk.untouched) return note(chunk);  // a new file has zeros there already
     if (chunk.view) {
@@ -120,6 +130,7 @@ class Transfer {
   const Layout& layout_;
   PartialFile& file_;
   const DumpOptions& options_;
+  const Along& along_;
   Outcome out_;
   std::uint64_t done_ = 0;
   Wait::Clock::time_point reported_;
@@ -128,8 +139,8 @@ class Transfer {
 }  // namespace
 
 Outcome transfer(const PhysicalMemory& memory, const Layout& layout, PartialFile& file,
-                 const DumpOptions& options) {
-  return Transfer(memory, layout, file, options).run();
+                 const DumpOptions& options, const Along& along) {
+  return Transfer(memory, layout, file, options, along).run();
 }
 
 }  // namespace microvmi::dumper

@@ -7,6 +7,8 @@
 
 #include "dump/layout.hpp"
 #include "dump/native.hpp"
+#include "dump/packer.hpp"
+#include "dump/vmcoreinfo_search.hpp"
 
 namespace microvmi::dumper {
 
@@ -17,7 +19,13 @@ struct Outcome {
   std::optional<Error> error = std::nullopt;  // why it ended early
 };
 
+// Who else is shown what goes by.
+struct Along {
+  Packer* packer = nullptr;  // writes in the place of the layout
+  VmcoreinfoSearch* search = nullptr;
+};
+
 [[nodiscard]] Outcome transfer(const PhysicalMemory& memory, const Layout& layout,
-                               PartialFile& file, const DumpOptions& options);
+                               PartialFile& file, const DumpOptions& options, const Along& along);
 
 }  // namespace microvmi::dumper

@@ -63,6 +63,7 @@ class CompleteTest(CliTest):
     def test_help_tells_each_candidate(self):
         lines = dict(line.split("\t") for line in self.ok("__complete", "").text.splitlines())
         self.assertEqual(set(lines), {"drivers", "scan", "info", "read", "write", "translate", "dump",
+                                      "convert",
                                       "regs", "pause", "resume", "events", "params", "completion"})
         self.assertTrue(all(lines.values()))
 

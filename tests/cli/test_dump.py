@@ -38,7 +38,8 @@ class DumpTest(CliTest):
     def test_json(self):
         report = self.ok("dump", "-o", "out.raw", "--format=raw", "--json", "memory.raw", RAW).json
         self.assertEqual(set(report), {"file", "format", "bytes", "file_size", "padded", "unreadable",
-                                       "first_unreadable", "paused", "milliseconds"})
+                                       "first_unreadable", "vcpus", "vmcoreinfo", "paused",
+                                       "milliseconds"})
         self.assertIsInstance(report["milliseconds"], int)  # as every number in JSON
         self.assertEqual({key: report[key] for key in ("file", "format", "bytes", "file_size",
                                                        "padded", "unreadable", "paused")},

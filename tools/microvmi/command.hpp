@@ -27,6 +27,7 @@ extern const Command kRead;
 extern const Command kWrite;
 extern const Command kTranslate;
 extern const Command kDump;
+extern const Command kConvert;
 extern const Command kRegs;
 extern const Command kPause;
 extern const Command kResume;
@@ -34,9 +35,9 @@ extern const Command kEvents;
 extern const Command kParams;
 extern const Command kCompletion;
 
-inline constexpr std::array<const Command*, 13> kCommands{
-    &kDrivers, &kScan,  &kInfo,   &kRead,   &kWrite,  &kTranslate, &kDump,
-    &kRegs,    &kPause, &kResume, &kEvents, &kParams, &kCompletion};
+inline constexpr std::array<const Command*, 14> kCommands{
+    &kDrivers, &kScan, &kInfo,  &kRead,   &kWrite,  &kTranslate, &kDump,
+    &kConvert, &kRegs, &kPause, &kResume, &kEvents, &kParams,    &kCompletion};
 
 // Options of one value that stays absent where it is not given.
 inline CLI::Option* add_text(CLI::App& app, const std::string& name,

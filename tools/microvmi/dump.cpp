@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include "command.hpp"
 #include "json.hpp"
+#include "losses.hpp"
 #include "progress.hpp"
 #include "terminal.hpp"
 
@@ -22,19 +23,6 @@ struct DumpResult {
   DumpReport report;
   std::chrono::duration<double> time{};
 };
-
-// A dump of an image that lacks memory looks whole, as what the image ends before is in no map.
-void note_what_the_source_lacks(const GuestInfo& info) {
-  for (const Fact& fact : info.facts) {
-    const auto* bytes = std::get_if<std::uint64_t>(&fact.value);
-    if (bytes && fact.name == "missing_bytes")
-      note(fmt::format("the image is cut off: {} bytes of memory are not in it, nor in this dump",
-                       *bytes));
-    if (bytes && fact.name == "bytes_past_last_page")
-      note(fmt::format("the image ends within a page: its last {} bytes are not in this dump",
-                       *bytes));
-  }
-}
 
 Result<DumpResult> dump_now(Session& session, Vm& vm, const std::string& file, ImageFormat format) {
   Progress progress;
@@ -68,6 +56,8 @@ Json to_json(const DumpResult& result, ImageFormat format, bool paused) {
           {"padded", report.padded},
           {"unreadable", report.unreadable},
           {"first_unreadable", place ? Json(to_integer(*place)) : Json(nullptr)},
+          {"vcpus", report.vcpus},
+          {"vmcoreinfo", report.vmcoreinfo},
           {"paused", paused},
           {"milliseconds", std::chrono::ceil<std::chrono::milliseconds>(result.time).count()}};
 }
@@ -84,15 +74,7 @@ Outcome run(Session& session, const Options& options) {
                                     : dump_now(session, *vm, *options.file, *format);
   if (!result) return std::unexpected(result.error());
   const DumpReport& report = result->report;
-  note_what_the_source_lacks(vm->info());
-  if (report.padded != 0)
-    note(
-        fmt::format("{} without memory became zeros in this raw dump; an ELF dump would leave "
-                    "them out",
-                    human_size(report.padded)));
-  if (report.unreadable != 0)
-    note(fmt::format("{} could not be read, first at {}", human_size(report.unreadable),
-                     hex(to_integer(report.first_unreadable.value_or(Gpa{})))));
+  note_losses(vm->info(), report);
   if (options.json) return session.out().write(to_text(to_json(*result, *format, options.pause)));
   return session.out().write(fmt::format("wrote {}: {} of guest memory as {} in {:.1f} s\n",
                                          printable(report.file.string()), human_size(report.bytes),
@@ -103,12 +85,13 @@ Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "-o,--output", options->file, "Where to; a file there is replaced in the end")
       ->option_text("FILE");
-  app.add_option("--format", options->format, "elf (the default) leaves holes out; raw is sparse")
-      ->option_text("elf|raw");
+  app.add_option("--format", options->format,
+                 "elf (the default) and the others leave holes out; raw is sparse")
+      ->option_text("elf|raw|lime|kdump-zlib|kdump-zstd");
   app.add_flag("--pause", options->pause, "Pause the guest meanwhile, guarded against our own end");
   app.add_flag("--json", options->json,
                "One object {file, format, bytes, file_size, padded, unreadable, first_unreadable, "
-               "paused, milliseconds}");
+               "vcpus, vmcoreinfo, paused, milliseconds}");
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -47,6 +47,11 @@ class Session {
   // remembered.
   [[nodiscard]] std::uint64_t number(const char* name, const std::optional<std::string>& text);
 
+  // Takes this for the TARGET, and as a file where it is no URL.
+  void take_image(const std::string& text) {
+    given_.target = text.contains('/') ? text : "./" + text;
+  }
+
   // Fails where anything at all was wrong.
   [[nodiscard]] Result<Request> request();
 

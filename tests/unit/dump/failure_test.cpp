@@ -11,6 +11,7 @@
 
 #include "microvmi/dump.hpp"
 #include "support/temp_folder.hpp"
+#include "unit/dump/elf_file.hpp"
 #include "unit/dump/scripted_memory.hpp"
 
 namespace microvmi {
@@ -142,7 +143,10 @@ TEST_P(DyingGuestTest, AGuestThatDiesInTheMiddleEndsInDisconnected) {
   const auto bytes = test::content_of(partial_);
   ASSERT_GT(bytes.size(), whole);
   const auto first = test::truth(*script_, 0, whole);
-  EXPECT_TRUE(std::equal(first.begin(), first.end(), bytes.begin() + 0x2000));
+  const test::ElfFile elf(bytes);
+  ASSERT_EQ(elf.loads.size(), 1U);
+  EXPECT_TRUE(std::equal(first.begin(), first.end(),
+                         bytes.begin() + static_cast<std::ptrdiff_t>(elf.loads[0].p_offset)));
 }
 
 TEST_P(DyingGuestTest, MemoryThatFailsToBeReadIsNeverZeros) {
