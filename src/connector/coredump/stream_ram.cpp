@@ -17,17 +17,15 @@ constexpr std::size_t kMostBlocks = 4096;
 constexpr std::size_t kRecordsPerLook = 1 << 14;  // between looks at the clock
 
 // Types of sections, migration/savevm.h (QEMU_VM_*).
-enum Section : std::uint8_t {
-  kEof = 0x00,
-  kStart = 0x01,
-  kPart = 0x02,
-  kEnd = 0x03,
-  kFull = 0x04,
-  kSubsection = 0x05,
-  kConfiguration = 0x07,
-  kCommand = 0x08,
-  kFooter = 0x7E
-};
+constexpr std::uint8_t kEof = 0x00;
+constexpr std::uint8_t kStart = 0x01;
+constexpr std::uint8_t kPart = 0x02;
+constexpr std::uint8_t kEnd = 0x03;
+constexpr std::uint8_t kFull = 0x04;
+constexpr std::uint8_t kSubsection = 0x05;
+constexpr std::uint8_t kConfiguration = 0x07;
+constexpr std::uint8_t kCommand = 0x08;
+constexpr std::uint8_t kFooter = 0x7E;
 
 // Flags in the low bits of a page's address, migration/ram.c (RAM_SAVE_FLAG_*).
 constexpr std::uint64_t kZero = 0x02;

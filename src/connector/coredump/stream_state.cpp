@@ -122,7 +122,7 @@ void take_field(Registers& into, const Field& field) {
       into.set(kGeneral[i], field.at(i));
   if (field.name == "env.dr" && field.count == kDebug.size())
     for (std::size_t i = 0; i < kDebug.size(); ++i)
-      if (kDebug[i]) into.set(*kDebug[i], field.at(i));
+      if (const auto reg = kDebug[i]) into.set(*reg, field.at(i));
 }
 
 // Up to the first field whose length is not told.

@@ -88,7 +88,7 @@ class Reader {
     std::array<std::byte, 2> head{};
     if (!copy(at, head)) return std::nullopt;
     const auto flags = static_cast<unsigned>(head[0]);
-    const unsigned length = static_cast<unsigned>(head[1]);
+    const auto length = static_cast<unsigned>(head[1]);
     Tag out;
     out.name.resize(length);
     if (!copy(at + 2, std::as_writable_bytes(std::span(out.name)))) return std::nullopt;
@@ -132,7 +132,7 @@ class Reader {
   void take_memory(const Tag& tag) {
     if (tag.name == "Memory" && tag.is_block)
       out_.memory = VmwareBlock{tag.at, tag.size, tag.is_compressed};
-    const std::uint32_t value = Fields(tag.value).get<std::uint32_t>(0);
+    const auto value = Fields(tag.value).get<std::uint32_t>(0);
     if (tag.name == "regionsCount") out_.regions.resize(std::min<std::size_t>(value, kMostRegions));
     if (tag.indices == 0 || tag.index[0] >= out_.regions.size()) return;
     VmwareRegion& region = out_.regions[tag.index[0]];
@@ -161,7 +161,7 @@ class Reader {
         vcpu.set(kGeneral[i], value.get<std::uint64_t>(8 * i));
     if (name == "CR64" && value.size() == 72)
       for (std::size_t i = 0; i < kControl.size(); ++i)
-        if (kControl[i]) vcpu.set(*kControl[i], value.get<std::uint64_t>(8 * i));
+        if (const auto reg = kControl[i]) vcpu.set(*reg, value.get<std::uint64_t>(8 * i));
     if (name == "IDTR" && value.size() == 10) {
       vcpu.set(idt_limit, value.get<std::uint16_t>(0));
       vcpu.set(idt_base, value.get<std::uint64_t>(2));

@@ -180,7 +180,22 @@ Expected<Pieces> summary(const Source& source, const WindowsHeader& header) {
                          head.get<std::uint32_t>(0x0C), head.get<std::uint32_t>(0x14)});
 }
 
-// Types 8, 9 and 10: pairs of frame and count up to a frame of 0 that is not the first.
+// Pairs of frame and count, up to a frame of 0 that is not the first.
+Expected<void> read_list(const Source& source, std::uint64_t at, std::uint64_t end,
+                         std::uint64_t count, Placer& placer) {
+  std::array<std::uint64_t, 2> pair{};
+  for (std::uint64_t i = 0; i < count && at + sizeof(pair) <= end; ++i, at += sizeof(pair)) {
+    if (i % (kBytesPerLook / sizeof(pair)) == 0)
+      if (const Errc over = source.options.wait.over(); over != Errc::none)
+        return fail(over, "the runs of " + source.name() + " were not read in time");
+    if (!source.get(at, pair)) return cut_off(source, "list's end");
+    if (pair[0] == 0 && (i != 0 || pair[1] == 0)) break;
+    if (auto done = placer.add(pair[0], pair[1]); !done) return done;
+  }
+  return {};
+}
+
+// Types 8, 9 and 10.
 Expected<Pieces> runs(const Source& source, const WindowsHeader& header) {
   constexpr std::size_t kHead = 0x30;
   std::array<std::byte, kHead> bytes{};
@@ -197,17 +212,8 @@ Expected<Pieces> runs(const Source& source, const WindowsHeader& header) {
   const std::uint64_t promised = is_complete ? head.get<std::uint64_t>(0x28) : 0;
   const std::uint64_t count = is_complete ? head.get<std::uint32_t>(0x20) : ~std::uint64_t{0};
   Placer placer(source, data);
-  std::array<std::uint64_t, 2> pair{};
-  std::uint64_t at = header.size() + kHead;
-  for (std::uint64_t i = 0; i < count && at + sizeof(pair) <= data; ++i, at += sizeof(pair)) {
-    if (i % (kBytesPerLook / sizeof(pair)) == 0)
-      if (const Errc over = source.options.wait.over(); over != Errc::none)
-        return fail(over, "the runs of " + source.name() + " were not read in time");
-    if (!source.get(at, pair)) return cut_off(source, "list's end");
-    if (pair[0] == 0 && (i != 0 || pair[1] == 0)) break;
-    if (auto done = placer.add(pair[0], pair[1]); !done)
-      return std::unexpected(std::move(done.error()));
-  }
+  if (auto done = read_list(source, header.size() + kHead, data, count, placer); !done)
+    return std::unexpected(std::move(done.error()));
   if (is_complete) placer.compare(promised);
   return placer.take();
 }
