@@ -133,8 +133,6 @@ Expected<void> Connection::take_event(const Header& header, ByteSpan payload) {
 }
 
 void Connection::fail_all(Error error) {
-  // So that the kernel lets go whatever waits for us.
-  native::shut_down(socket_.get());
   {
     const std::lock_guard lock(mutex_);
     end_ = error;
@@ -142,6 +140,8 @@ void Connection::fail_all(Error error) {
     for (auto& [seq, pending] : pending_)
       if (pending.waiter) pending.waiter->changed.notify_all();
   }
+  // So that the kernel lets go whatever waits for us.
+  native::shut_down(socket_.get());
   if (listener_.on_end) listener_.on_end(error);
 }
 
