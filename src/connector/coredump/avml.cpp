@@ -94,7 +94,7 @@ class Index {
   Expected<std::uint64_t> chunk(std::uint64_t gpa, std::uint64_t end) {
     std::array<std::byte, 4> bytes{};
     const bool has_head = source_.copy(at_, bytes);
-    const std::uint32_t word = Fields(bytes).get<std::uint32_t>(0);
+    const auto word = Fields(bytes).get<std::uint32_t>(0);
     const auto type = static_cast<std::uint8_t>(word & 0xFFU);
     const std::uint32_t size = word >> 8U;
     const std::uint64_t data = at_ + bytes.size();

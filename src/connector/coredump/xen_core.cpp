@@ -165,7 +165,7 @@ Expected<Image> open_xen_core(const Source& source) {
     return fail(Errc::not_supported, fmt::format("{} has pages of {:#x} bytes, not of 4 KiB",
                                                  source.name(), heading.page_size));
   const auto& table = sections->pfn ? sections->pfn : sections->p2m;
-  if (!table)
+  if (!table || !sections->pages)
     return fail(Errc::protocol, source.name() +
                                     " has neither a section .xen_pfn nor .xen_p2m, "
                                     "which say where its pages belong");
