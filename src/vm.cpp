@@ -71,6 +71,23 @@ Expected<Registers> Vm::read_registers(VcpuId vcpu) {
   return access ? access->read(vcpu) : lacks(Capability::registers);
 }
 
+Expected<std::vector<VcpuRegisters>> Vm::read_all_registers() {
+  RegisterAccess* access = driver_->registers();
+  return access ? access->read_all() : lacks(Capability::registers);
+}
+
+// vCPUs are numbered from 0 on without gaps, unless the driver knows better.
+Expected<std::vector<VcpuRegisters>> RegisterAccess::read_all() {
+  std::vector<VcpuRegisters> out;
+  while (true) {
+    const VcpuId vcpu{static_cast<std::uint32_t>(out.size())};
+    auto one = read(vcpu);
+    if (!one && one.error().code == Errc::not_found && !out.empty()) return out;
+    if (!one) return std::unexpected(std::move(one.error()));
+    out.push_back({vcpu, *one});
+  }
+}
+
 Expected<void> Vm::write_registers(VcpuId vcpu, const Registers& registers) {
   RegisterAccess* access = driver_->registers();
   return access ? access->write(vcpu, registers) : lacks(Capability::registers);

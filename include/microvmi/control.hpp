@@ -5,6 +5,7 @@
 #pragma once
 
 #include <span>
+#include <vector>
 
 #include "microvmi/error.hpp"
 #include "microvmi/event.hpp"
@@ -26,6 +27,11 @@ class RunControl {
   [[nodiscard]] virtual bool stays_paused() const { return true; }
 };
 
+struct VcpuRegisters {
+  VcpuId vcpu;
+  Registers registers;
+};
+
 class RegisterAccess {
  public:
   RegisterAccess() = default;
@@ -34,6 +40,8 @@ class RegisterAccess {
   virtual ~RegisterAccess() = default;
   // Leaves the guest running where the backend can. not_found: no such vCPU.
   [[nodiscard]] virtual Expected<Registers> read(VcpuId vcpu) = 0;
+  // Of every vCPU, ascending; in one question where the backend can, else one after the other.
+  [[nodiscard]] virtual Expected<std::vector<VcpuRegisters>> read_all();
   // Writes the known ones alone: all of them, or it fails and names one that it cannot write. While
   // an event of the vCPU waits for its answer they hold at the latest when it is answered.
   [[nodiscard]] virtual Expected<void> write(VcpuId vcpu, const Registers& registers) = 0;

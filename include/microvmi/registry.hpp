@@ -55,6 +55,8 @@ struct Found {
   std::optional<std::string> vm_name = std::nullopt;
   std::optional<std::uint32_t> pid = std::nullopt;
   std::optional<bool> running = std::nullopt;
+  std::optional<std::uint32_t> vcpus = std::nullopt;
+  std::vector<Fact> facts{};             // as GuestInfo has them, as far as known unopened
   std::vector<param::Setting> params{};  // what init() needs to open it this way
 };
 

@@ -18,6 +18,7 @@
 
 #include "host/linux/maps.hpp"
 #include "qemu/command_line.hpp"
+#include "qemu/endpoint.hpp"
 
 namespace microvmi::qemu {
 
@@ -27,6 +28,7 @@ struct QemuProcess {
   std::string program{};  // the file that runs, or argv[0] where that cannot be seen
   CommandLine line{};
   std::optional<Error> unreadable = std::nullopt;
+  std::optional<Endpoint> given_monitor = std::nullopt;  // used instead of those of the line
 };
 
 // Ascending by pid. Asks no monitor.

@@ -49,7 +49,7 @@ Expected<LayoutFinder> LayoutFinder::open(QemuProcess process, std::optional<Giv
 
 LayoutFinder::LayoutFinder(QemuProcess process, host::Process held, std::optional<GivenRam> given)
     : process_(std::move(process)), held_(std::move(held)), given_(given) {
-  if (!given_) monitors_ = monitors_of(process_.line, process_.pid);
+  if (!given_) monitors_ = monitors_of(process_);
 }
 
 Expected<host::Layout> LayoutFinder::find(const Wait& wait) {

@@ -66,4 +66,33 @@ std::vector<Monitor> monitors_of(const CommandLine& line, std::uint32_t pid) {
   return out;
 }
 
+std::vector<Monitor> monitors_of(const QemuProcess& process) {
+  if (process.given_monitor) return {{*process.given_monitor, process.pid}};
+  return monitors_of(process.line, process.pid);
+}
+
+// -gdb has the forms of -qmp; of a TCP one QEMU itself makes a server.
+std::optional<Monitor> gdb_stub_of(const CommandLine& line, std::uint32_t pid) {
+  const bool tcp = line.gdb.starts_with("tcp:");
+  MonitorOptions options;
+  std::vector<std::string> ignored;
+  options.qmp(line.gdb, ignored);
+  for (const MonitorAddress& one : std::move(options).finish()) {
+    if (!tcp && !one.listens) continue;
+    if (auto endpoint = endpoint_of(one, pid)) return Monitor{*std::move(endpoint), pid};
+  }
+  return std::nullopt;
+}
+
+std::optional<Endpoint> endpoint_of(std::string_view written, std::uint32_t pid) {
+  constexpr std::string_view kIdle = "disconnected:";
+  if (written.starts_with(kIdle)) written.remove_prefix(kIdle.size());
+  MonitorOptions options;
+  std::vector<std::string> ignored;
+  options.qmp(written, ignored);
+  for (const MonitorAddress& one : std::move(options).finish())
+    if (one.listens) return endpoint_of(one, pid);
+  return std::nullopt;
+}
+
 }  // namespace microvmi::qemu

@@ -69,6 +69,52 @@ Expected<std::uint64_t> tcp_peer(int connection, std::uint32_t pid) {
   return 0;
 }
 
+std::vector<UnixSocket> sockets_of(std::uint32_t pid) {
+  std::vector<UnixSocket> out;
+  const auto files = host::open_files_of(pid);
+  const auto diag = UnixDiag::open();
+  if (!files || !diag) return out;
+  for (const host::OpenFile& file : *files)
+    if (const std::uint64_t inode = file.socket_inode(); inode != 0)
+      if (auto socket = diag->ask(static_cast<std::uint32_t>(inode)))
+        out.push_back(*std::move(socket));
+  return out;
+}
+
+std::optional<Holder> owner_of_socket(std::uint64_t inode) {
+  const auto all = host::pids();
+  for (const std::uint32_t pid : all ? *all : std::vector<std::uint32_t>()) {
+    const auto held = host::open_files_of(pid);
+    if (held && holds_socket(*held, inode))
+      return Holder{.pid = pid, .comm = host::comm_of(pid).value_or("")};
+  }
+  return std::nullopt;
+}
+
+// An endpoint's path may begin with /proc/PID/root or cwd; a socket has the name it was bound with.
+bool is_bound_as(std::string_view name, const Endpoint& endpoint) {
+  if (endpoint.kind == Endpoint::Kind::unix_abstract)
+    return name.starts_with('\0') && name.substr(1) == endpoint.address;
+  while (name.ends_with('\0')) name.remove_suffix(1);
+  const std::size_t start = name.find_first_not_of('/');
+  return start != std::string_view::npos &&
+         (endpoint.address == name ||
+          endpoint.address.ends_with("/" + std::string(name.substr(start))));
+}
+
+// Of a TCP port the kernel's table tells that somebody is connected, and not who.
+std::optional<Holder> tcp_user_of(const Monitor& monitor) {
+  for (const char* table : {"tcp", "tcp6"}) {
+    const auto text =
+        host::read_text(fmt::format("/proc/{}/net/{}", monitor.pid, table), kTcpTableLimit);
+    const auto files = host::open_files_of(monitor.pid);
+    if (!text || !files) continue;
+    for (const std::uint64_t inode : established_at(*text, monitor.endpoint.port))
+      if (holds_socket(*files, inode)) return Holder{};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Expected<void> check_peer(int connection, const Monitor& monitor) {
@@ -85,13 +131,7 @@ Expected<void> check_peer(int connection, const Monitor& monitor) {
 }
 
 std::optional<Holder> holder_of(int connection, const Monitor& monitor) {
-  const auto files = host::open_files_of(monitor.pid);
-  const auto diag = UnixDiag::open();
-  if (!files || !diag) return std::nullopt;
-  std::vector<UnixSocket> sockets;
-  for (const host::OpenFile& file : *files)
-    if (const std::uint64_t inode = file.socket_inode(); inode != 0)
-      if (auto socket = diag->ask(static_cast<std::uint32_t>(inode))) sockets.push_back(*socket);
+  const std::vector<UnixSocket> sockets = sockets_of(monitor.pid);
   const std::uint32_t own = inode_of(connection);
   const auto listener = std::ranges::find_if(sockets, [own](const UnixSocket& socket) {
     return std::ranges::find(socket.waiting, own) != socket.waiting.end();
@@ -102,13 +142,17 @@ std::optional<Holder> holder_of(int connection, const Monitor& monitor) {
     return !socket.listening && socket.name == listener->name && socket.peer != 0;
   });
   if (taken == sockets.end()) return std::nullopt;
-  const auto all = host::pids();
-  for (const std::uint32_t pid : all ? *all : std::vector<std::uint32_t>()) {
-    const auto held = host::open_files_of(pid);
-    if (held && holds_socket(*held, taken->peer))
-      return Holder{.pid = pid, .comm = host::comm_of(pid).value_or("")};
-  }
-  return std::nullopt;
+  return owner_of_socket(taken->peer);
+}
+
+std::optional<Holder> user_of(const Monitor& monitor) {
+  if (monitor.endpoint.kind == Endpoint::Kind::tcp) return tcp_user_of(monitor);
+  const std::vector<UnixSocket> sockets = sockets_of(monitor.pid);
+  const auto taken = std::ranges::find_if(sockets, [&](const UnixSocket& socket) {
+    return !socket.listening && socket.peer != 0 && is_bound_as(socket.name, monitor.endpoint);
+  });
+  if (taken == sockets.end()) return std::nullopt;
+  return owner_of_socket(taken->peer).value_or(Holder{});
 }
 
 }  // namespace microvmi::qemu

@@ -29,4 +29,8 @@ struct Holder {
 // at the descriptors of every process.
 [[nodiscard]] std::optional<Holder> holder_of(int connection, const Monitor& monitor);
 
+// Who is connected to a socket on which that QEMU listens, seen without a connection of our own;
+// nullopt where nobody is. A user that cannot be named has pid 0.
+[[nodiscard]] std::optional<Holder> user_of(const Monitor& monitor);
+
 }  // namespace microvmi::qemu

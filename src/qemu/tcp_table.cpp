@@ -18,7 +18,9 @@ namespace {
 // The words of a line up to the inode.
 constexpr std::size_t kLocal = 1;
 constexpr std::size_t kRemote = 2;
+constexpr std::size_t kState = 3;
 constexpr std::size_t kInode = 9;
+constexpr std::string_view kEstablished = "01";  // include/net/tcp_states.h
 
 std::array<std::string_view, kInode + 1> words_of(std::string_view line) {
   std::array<std::string_view, kInode + 1> out;
@@ -28,6 +30,12 @@ std::array<std::string_view, kInode + 1> words_of(std::string_view line) {
     line.remove_prefix(word.size());
   }
   return out;
+}
+
+std::uint64_t inode_in(std::string_view digits) {
+  std::uint64_t inode = 0;
+  const auto [stop, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), inode);
+  return ec == std::errc{} && stop == digits.data() + digits.size() ? inode : 0;
 }
 
 bool contains(const TcpKey& key, std::string_view word) {
@@ -62,12 +70,23 @@ std::optional<std::uint64_t> find_tcp(std::string_view table, const TcpKey& loca
     const auto words = words_of(table.substr(0, end));
     table.remove_prefix(std::min(end + 1, table.size()));
     if (!contains(local, words[kLocal]) || !contains(remote, words[kRemote])) continue;
-    std::uint64_t inode = 0;
-    const std::string_view digits = words[kInode];
-    const auto [stop, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), inode);
-    if (ec == std::errc{} && stop == digits.data() + digits.size() && inode != 0) return inode;
+    if (const std::uint64_t inode = inode_in(words[kInode]); inode != 0) return inode;
   }
   return std::nullopt;
+}
+
+std::vector<std::uint64_t> established_at(std::string_view table, std::uint16_t port) {
+  const std::string end_of_local = fmt::format(":{:04X}", port);
+  std::vector<std::uint64_t> out;
+  while (!table.empty()) {
+    const std::size_t end = std::min(table.find('\n'), table.size());
+    const auto words = words_of(table.substr(0, end));
+    table.remove_prefix(std::min(end + 1, table.size()));
+    const std::uint64_t inode = inode_in(words[kInode]);
+    if (words[kState] == kEstablished && words[kLocal].ends_with(end_of_local) && inode != 0)
+      out.push_back(inode);
+  }
+  return out;
 }
 
 }  // namespace microvmi::qemu

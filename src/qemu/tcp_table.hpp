@@ -21,4 +21,7 @@ using TcpKey = std::vector<std::string>;
 [[nodiscard]] std::optional<std::uint64_t> find_tcp(std::string_view table, const TcpKey& local,
                                                     const TcpKey& remote);
 
+// The inodes of the connections that stand at a local port.
+[[nodiscard]] std::vector<std::uint64_t> established_at(std::string_view table, std::uint16_t port);
+
 }  // namespace microvmi::qemu

@@ -44,9 +44,11 @@ class LiveTest(CliTest):
     def test_scan_shows_it_and_how_to_open_it(self):
         rows = [one for one in self.ok("scan", "--json").json if one["pid"] == self.guest.pid]
         self.assertEqual([set(one) for one in rows],
-                         [{"driver", "connector", "vm_name", "pid", "running", "params"}] * len(rows))
-        self.assertEqual((rows[0]["driver"], rows[0]["connector"], rows[0]["vm_name"]),
-                         ("memflow", "qemu-procfs", self.name))
+                         [{"driver", "connector", "vm_name", "pid", "running", "vcpus", "facts",
+                           "params"}] * len(rows))
+        self.assertEqual([(one["driver"], one["connector"], one["vm_name"]) for one in rows],
+                         [("qemu", None, self.name), ("memflow", "qemu-procfs", self.name)])
+        self.assertEqual((rows[0]["vcpus"], rows[0]["facts"]["accelerator"]), (1, "tcg"))
         # Unknown is allowed while the machine is too busy for a monitor's 20 ms.
         self.assertTrue(soon(lambda: self.ok("scan", "--json", "--pid", self.guest.pid)
                              .json[0]["running"] is True))

@@ -26,6 +26,14 @@ Json settings_json(std::span<const param::Setting> settings) {
 
 namespace {
 
+// As info --json has them.
+Json facts_json(const Found& row) {
+  Json out = Json::object();
+  for (const Fact& fact : row.facts)
+    out[fact.name] = std::visit([](const auto& value) { return Json(value); }, fact.value);
+  return out;
+}
+
 Json to_json(const std::vector<Found>& rows) {
   Json out = Json::array();
   for (const Found& one : rows)
@@ -34,6 +42,8 @@ Json to_json(const std::vector<Found>& rows) {
                    {"vm_name", or_null(one.vm_name)},
                    {"pid", or_null(one.pid)},
                    {"running", or_null(one.running)},
+                   {"vcpus", or_null(one.vcpus)},
+                   {"facts", facts_json(one)},
                    {"params", settings_json(one.params)}});
   return out;
 }
@@ -107,7 +117,7 @@ Outcome run(Session& session, const Options& options) {
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   app.add_flag("--json", options->json,
-               "A list of {driver, connector, vm_name, pid, running, params}");
+               "A list of {driver, connector, vm_name, pid, running, vcpus, facts, params}");
   app.add_flag("--quick", options->quick, "Ask no monitor: faster, and STATE stays unknown");
   return [options](Session& session) { return run(session, *options); };
 }

@@ -4,8 +4,10 @@
 
 #include <fmt/format.h>
 
-#include "qemu/machine.hpp"
-#include "qemu/placement.hpp"
+#include <algorithm>
+#include <iterator>
+
+#include "connector/qemu_procfs/facts.hpp"
 
 namespace microvmi::qemu_procfs_connector {
 namespace {
@@ -13,54 +15,14 @@ namespace {
 using qemu::LayoutFinder;
 using qemu::QemuProcess;
 
-const char* name_of(qemu::RamBackend::Kind kind) {
-  switch (kind) {
-    case qemu::RamBackend::Kind::ram:
-      return "ram";
-    case qemu::RamBackend::Kind::memfd:
-      return "memfd";
-    case qemu::RamBackend::Kind::file:
-      return "file";
-    case qemu::RamBackend::Kind::other:
-      break;
-  }
-  return "other";
-}
-
-// "mem0=memfd,shared mem1=ram"; of a guest without -object nothing.
-std::string backends_of(const qemu::CommandLine& line) {
-  std::string out;
-  for (const qemu::RamBackend& one : line.backends)
-    out += fmt::format("{}{}={}{}", out.empty() ? "" : " ", one.id, name_of(one.kind),
-                       one.shared ? ",shared" : "");
-  return out;
-}
-
-// Of a list such as kvm:tcg the first that works is taken; KVM shows in the mappings.
-std::string accelerator_of(const QemuProcess& process) {
-  const auto maps = host::read_maps(process.pid);
-  if (maps && qemu::uses_kvm(*maps)) return "kvm";
-  const auto& listed = process.line.accelerators;
-  return listed.empty() || listed.back() == "kvm" ? "tcg" : listed.back();
-}
-
 class Facts {
  public:
   explicit Facts(GuestInfo& info) : info_(info) {}
 
+  void add(std::vector<Fact> facts) { std::ranges::move(facts, std::back_inserter(info_.facts)); }
+
   void add(const char* name, std::string value) {
     if (!value.empty()) info_.facts.push_back({name, std::move(value)});
-  }
-
-  void of_command_line(const QemuProcess& process) {
-    const qemu::CommandLine& line = process.line;
-    const auto machine = qemu::machine_of(line, process.program);
-    add("machine", machine ? machine->name : line.machine.text("type"));
-    add("architecture", qemu::architecture_of(line, process.program));
-    add("accelerator", accelerator_of(process));
-    add("memory_backends", backends_of(line));
-    add("uuid", line.uuid);
-    add("program", process.program);
   }
 
   // Answers that do not come are left out: all of this is beside the point of opening.
@@ -102,7 +64,7 @@ GuestInfo describe(const QemuProcess& process, const LayoutFinder& finder,
   GuestInfo info{.pid = process.pid, .vcpus = process.line.vcpus, .connector = "qemu-procfs"};
   if (!process.line.name.empty()) info.vm_name = process.line.name;
   Facts facts(info);
-  facts.of_command_line(process);
+  facts.add(facts_of(process));
   facts.add("memory_mode", memory.viewable() ? "view" : "copy");
   if (finder.monitor()) facts.of_monitor(*finder.monitor(), wait);
   facts.add("note", fmt::format("{}", fmt::join(finder.notes(), "; ")));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "connector/qemu_procfs/facts.hpp"
 #include "microvmi/param/key.hpp"
 #include "qemu/find.hpp"
 #include "qemu/monitors.hpp"
@@ -20,6 +21,8 @@ constexpr std::chrono::milliseconds kMonitorTime{20};
 Found row_of(const QemuProcess& process) {
   Found out{.driver = DriverType::memflow, .connector = Connector::qemu_procfs, .pid = process.pid};
   if (!process.line.name.empty()) out.vm_name = process.line.name;
+  out.vcpus = process.line.vcpus;
+  out.facts = facts_of(process);
   out.params = {{.key = "memflow.connector", .value = "qemu-procfs"},
                 {.key = "memflow.qemu-procfs.pid", .value = std::to_string(process.pid)}};
   return out;
@@ -84,8 +87,9 @@ std::vector<Found> scan(const ScanOptions& options) {
 }
 
 std::vector<Suggestion> candidates(std::string_view key) {
-  constexpr std::array<std::string_view, 2> kPids{"pid", "memflow.qemu-procfs.pid"};
-  constexpr std::array<std::string_view, 2> kNames{"vm-name", "memflow.qemu-procfs.vm-name"};
+  constexpr std::array<std::string_view, 3> kPids{"pid", "memflow.qemu-procfs.pid", "qemu.pid"};
+  constexpr std::array<std::string_view, 3> kNames{"vm-name", "memflow.qemu-procfs.vm-name",
+                                                   "qemu.vm-name"};
   const bool pids = is_one_of(key, kPids);
   std::vector<Suggestion> out;
   if (!pids && !is_one_of(key, kNames)) return out;

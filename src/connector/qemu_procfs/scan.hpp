@@ -7,6 +7,7 @@
 namespace microvmi::qemu_procfs_connector {
 
 [[nodiscard]] std::vector<Found> scan(const ScanOptions& options);
+// For the keys of the qemu driver too.
 [[nodiscard]] std::vector<Suggestion> candidates(std::string_view key);
 
 }  // namespace microvmi::qemu_procfs_connector

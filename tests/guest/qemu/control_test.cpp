@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// Run control of live guests: through the monitor, without it, and with others at it.
+#include "guest/qemu/driver.hpp"
+
+namespace microvmi {
+namespace {
+
+using namespace test;
+using testing::HasSubstr;
+
+TEST(QemuControlTest, AStoppedGuestStaysStopped) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
+  ASSERT_TRUE(guest) << guest.error();
+  ASSERT_TRUE((*guest)->qemu().stop());
+  {
+    auto vm = open_driver((*guest)->qemu());
+    ASSERT_TRUE(vm) << vm.error().message;
+    EXPECT_EQ(vm->running().value(), false);
+    ASSERT_TRUE(vm->pause());
+    ASSERT_TRUE(vm->read_registers(VcpuId{0}));
+    ASSERT_TRUE(vm->resume());
+    Registers wanted;
+    wanted.set(Reg::r9, 1);
+    ASSERT_TRUE(vm->write_registers(VcpuId{0}, wanted)) << "through the stub";
+    EXPECT_EQ((*guest)->qemu().running().value(), false);
+  }
+  EXPECT_EQ((*guest)->qemu().running().value(), false);
+}
+
+TEST(QemuControlTest, AMonitorThatAnotherHoldsIsWorkedAround) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
+  ASSERT_TRUE(guest) << guest.error();
+  auto holder = QmpTruth::connect((*guest)->qemu().qmp_path());
+  ASSERT_TRUE(holder);
+  auto vm = open_driver((*guest)->qemu());
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(vm->running().value(), true);
+  EXPECT_EQ((*guest)->qemu().running().value(), true) << "asking left it stopped";
+  ASSERT_TRUE(vm->pause());
+  EXPECT_EQ((*guest)->qemu().running().value(), false);
+  const auto regs = vm->read_registers(VcpuId{0});
+  ASSERT_TRUE(regs) << to_text(regs.error());
+  expect_registers(*regs, (*guest)->truth());
+  EXPECT_TRUE((*regs)[Reg::cr8]);
+  ASSERT_TRUE(vm->resume());
+  EXPECT_EQ((*guest)->qemu().running().value(), true);
+  ASSERT_TRUE(vm->pause());
+  vm = std::unexpected(InitError{});
+  EXPECT_EQ((*guest)->qemu().running().value(), true) << "closing restores it";
+}
+
+TEST(QemuControlTest, WithoutAStubItIsToldWhoHoldsTheMonitor) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M"});
+  ASSERT_TRUE(guest) << guest.error();
+  auto holder = QmpTruth::connect((*guest)->qemu().qmp_path());
+  ASSERT_TRUE(holder);
+  auto vm = open_driver((*guest)->qemu());
+  ASSERT_TRUE(vm) << vm.error().message;
+  const auto paused = vm->pause();
+  ASSERT_FALSE(paused);
+  EXPECT_EQ(paused.error().code, Errc::busy);
+  EXPECT_THAT(paused.error().message, HasSubstr("process " + std::to_string(::getpid())));
+  holder->close();
+  EXPECT_TRUE(vm->pause()) << "it is free again";
+}
+
+TEST(QemuControlTest, AStubThatAnotherHoldsIsLeftAlone) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
+  ASSERT_TRUE(guest) << guest.error();
+  auto debugger = open_driver((*guest)->qemu());
+  auto holder = QmpTruth::connect((*guest)->qemu().qmp_path());
+  ASSERT_TRUE(debugger && holder);
+  ASSERT_TRUE(debugger->pause()) << "through the stub";
+  auto other = open_driver((*guest)->qemu());
+  ASSERT_TRUE(other);
+  const auto regs = other->read_registers(VcpuId{0});
+  ASSERT_FALSE(regs);
+  EXPECT_EQ(regs.error().code, Errc::busy);
+  EXPECT_THAT(regs.error().message, HasSubstr("process " + std::to_string(::getpid())));
+  ASSERT_TRUE(debugger->resume());
+  EXPECT_TRUE(runs(*other, **guest)) << "a connection that waited would have stopped it";
+}
+
+TEST(QemuControlTest, AnotherArchitectureHasMemoryAndRunControl) {
+  MICROVMI_NEEDS_QEMU();
+  const auto program = find_program("qemu-system-aarch64");
+  if (!program) GTEST_SKIP() << "qemu-system-aarch64 is not installed";
+  const auto guest =
+      QemuGuest::start({.machine = "virt", .memory = "64M", .started = false, .program = *program});
+  ASSERT_TRUE(guest) << guest.error();
+  auto vm = open_driver(**guest);
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::not_supported);
+  EXPECT_EQ(vm->running().value(), false);
+  EXPECT_TRUE(vm->memory().read_value<std::uint64_t>(vm->memory().map()->regions.front().gpa));
+}
+
+TEST(QemuControlTest, AQemuThatDiesIsDisconnected) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
+  ASSERT_TRUE(guest) << guest.error();
+  auto vm = open_driver((*guest)->qemu());
+  ASSERT_TRUE(vm);
+  ASSERT_TRUE(vm->pause());
+  ASSERT_TRUE(vm->read_registers(VcpuId{0})) << "attaches to the stub";
+  (*guest)->qemu().kill();
+  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::disconnected);
+  EXPECT_EQ(vm->resume().error().code, Errc::disconnected);
+  EXPECT_EQ(vm->memory().read_value<int>(Gpa{0}).error().code, Errc::disconnected);
+}
+
+}  // namespace
+}  // namespace microvmi
