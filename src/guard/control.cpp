@@ -2,6 +2,8 @@
 // The program's side: a request, an answer within the deadline, and what to do without one.
 #include "guard/control.hpp"
 
+#include "guard/keeper.hpp"
+
 namespace microvmi::guard {
 namespace {
 
@@ -56,7 +58,17 @@ Expected<void> GuardControl::start() {
   return std::unexpected(std::move(opened.error()));
 }
 
+bool GuardControl::by_itself() const {
+  const auto* const own = dynamic_cast<const SelfGuarding*>(&own_);
+  return paused_itself_ || (!paused_ && own && own->guards_itself());
+}
+
 Expected<void> GuardControl::pause() {
+  if (by_itself()) {
+    auto done = own_.pause();
+    paused_itself_ = done.has_value();
+    return done;
+  }
   if (!channel_)
     if (auto started = start(); !started) return started;
   if (auto done = ask({"pause"}); !done) return std::unexpected(std::move(done.error()));
@@ -65,6 +77,11 @@ Expected<void> GuardControl::pause() {
 }
 
 Expected<void> GuardControl::resume() {
+  if (paused_itself_) {
+    auto done = own_.resume();
+    if (done) paused_itself_ = false;
+    return done;
+  }
   const auto done = ask({"resume"});
   auto result = done ? Expected<void>{} : own_.resume();
   if (result) paused_ = false;
@@ -74,6 +91,7 @@ Expected<void> GuardControl::resume() {
 // While paused this is asked of the guard alone: its death must not go unnoticed. Before, a guard
 // that died is forgotten, and the next pause starts another.
 Expected<bool> GuardControl::running() {
+  if (by_itself()) return own_.running();
   if (!channel_ && !paused_) return own_.running();
   const auto answer = ask({"running"});
   if (answer) return answer->size() == 2 && (*answer)[1] == "yes";

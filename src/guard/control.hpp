@@ -31,6 +31,7 @@ class GuardControl final : public RunControl {
   Expected<bool> running() override;
 
  private:
+  [[nodiscard]] bool by_itself() const;
   Expected<void> start();
   Expected<Message> ask(const Message& request);
 
@@ -39,6 +40,7 @@ class GuardControl final : public RunControl {
   GuardOptions options_;
   std::optional<Channel> channel_;  // empty before the first pause and once the guard is gone
   bool paused_ = false;             // by the guard, on our behalf
+  bool paused_itself_ = false;      // by `own_`, which guards it
 };
 
 }  // namespace microvmi::guard

@@ -11,6 +11,7 @@
 
 #include "microvmi/guard.hpp"
 #include "microvmi/init.hpp"
+#include "qemu/gdb_repair.hpp"
 
 namespace microvmi::guard {
 namespace {
@@ -32,6 +33,8 @@ class Session {
     if (request.empty()) return failed({.code = Errc::protocol, .message = "empty request"});
     if (request[0] == "ping") return {"ok"};
     if (request[0] == "open") return open(request);
+    if (request[0] == "keep") return keep(request);
+    if (request[0] == "forget") return forget();
     if (!control()) return failed({.code = Errc::busy, .message = "no guest is open"});
     if (request[0] == "pause") return pause();
     if (request[0] == "resume") return resume();
@@ -42,6 +45,11 @@ class Session {
   // Resumes what was stopped, however long the monitor is held by another.
   void end() {
     const Wait wait = Wait::at_most(kPersistence);
+    while (kept_ && wait.over() == Errc::none) {
+      const auto done = qemu::repair(*kept_);
+      if (done || done.error().code == Errc::disconnected) break;
+      std::this_thread::sleep_for(kBetweenTries);
+    }
     while (stopped_ && control() && wait.over() == Errc::none) {
       const auto done = control()->resume();
       if (done || done.error().code == Errc::disconnected) return;
@@ -74,6 +82,18 @@ class Session {
     return failed({.code = Errc::not_supported, .message = "the guest cannot be paused"});
   }
 
+  Message keep(const Message& request) {
+    auto plan = qemu::plan_of({request.begin() + 1, request.end()});
+    if (!plan) return failed(plan.error());
+    kept_ = *std::move(plan);
+    return {"ok"};
+  }
+
+  Message forget() {
+    kept_.reset();
+    return {"ok"};
+  }
+
   Message pause() {
     const auto running = control()->running();
     if (!running) return failed(running.error());
@@ -97,6 +117,7 @@ class Session {
 
   const Opener& open_;
   std::optional<Vm> vm_;
+  std::optional<qemu::StubPlan> kept_;
   bool stopped_ = false;  // by us
 };
 

@@ -113,10 +113,7 @@ Expected<void> GdbClient::receive(const Wait& wait) {
   }
 }
 
-Expected<std::string> GdbClient::ask(std::string_view request, const Wait& wait) {
-  answers_.clear();
-  if (auto sent = send("+" + gdb_frame(request), wait); !sent)
-    return std::unexpected(std::move(sent.error()));
+Expected<std::string> GdbClient::answer(const Wait& wait) {
   while (answers_.empty())
     if (auto done = receive(wait); !done) return std::unexpected(std::move(done.error()));
   std::string answer = std::move(answers_.front());
@@ -124,13 +121,36 @@ Expected<std::string> GdbClient::ask(std::string_view request, const Wait& wait)
   return answer;
 }
 
+Expected<std::string> GdbClient::ask(std::string_view request, const Wait& wait) {
+  answers_.clear();
+  if (auto sent = send("+" + gdb_frame(request), wait); !sent)
+    return std::unexpected(std::move(sent.error()));
+  return answer(wait);
+}
+
+// A packet that begins abandons the wait for an acknowledgement (gdb_read_byte in gdbstub.c).
+Expected<std::string> GdbClient::ask_after(std::string_view first, std::string_view second,
+                                           const Wait& wait) {
+  answers_.clear();
+  if (auto sent = send("+" + gdb_frame(first) + "+" + gdb_frame(second), wait); !sent)
+    return std::unexpected(std::move(sent.error()));
+  const auto one = answer(wait);
+  auto two = one ? answer(wait) : one;
+  if (!two) return two;
+  if (auto good = is_ok(first, *one); !good) return std::unexpected(std::move(good.error()));
+  return two;
+}
+
 Expected<void> GdbClient::command(std::string_view request, const Wait& wait) {
   const auto answer = ask(request, wait);
-  if (!answer) return std::unexpected(answer.error());
-  if (*answer == "OK") return {};
-  if (answer->empty())
+  return answer ? is_ok(request, *answer) : std::unexpected(answer.error());
+}
+
+Expected<void> GdbClient::is_ok(std::string_view request, const std::string& answer) const {
+  if (answer == "OK") return {};
+  if (answer.empty())
     return failed({Errc::not_supported, fmt::format("it does not know {:?}", request)});
-  return failed({Errc::io, fmt::format("{:?} was answered by {:?}", request, *answer)});
+  return failed({Errc::io, fmt::format("{:?} was answered by {:?}", request, answer)});
 }
 
 // The acknowledgement must not be sent alone: by then the guest may run.

@@ -38,6 +38,10 @@ class GdbClient {
   // replies that come in between are kept for next_stop().
   [[nodiscard]] Expected<std::string> ask(std::string_view request, const Wait& wait);
 
+  // Two requests in one go; the answer to the second, where the first was answered by "OK".
+  [[nodiscard]] Expected<std::string> ask_after(std::string_view first, std::string_view second,
+                                                const Wait& wait);
+
   // Asks for what is answered by "OK" alone.
   [[nodiscard]] Expected<void> command(std::string_view request, const Wait& wait);
 
@@ -59,6 +63,8 @@ class GdbClient {
   GdbClient(Monitor stub, Socket socket) : stub_(std::move(stub)), socket_(std::move(socket)) {}
 
   [[nodiscard]] Expected<void> send(std::string_view bytes, const Wait& wait);
+  [[nodiscard]] Expected<std::string> answer(const Wait& wait);
+  [[nodiscard]] Expected<void> is_ok(std::string_view request, const std::string& answer) const;
   [[nodiscard]] Expected<void> receive(const Wait& wait);
   [[nodiscard]] Expected<void> await(short events, const Wait& wait) const;
   [[nodiscard]] std::unexpected<Error> failed(Error error) const;

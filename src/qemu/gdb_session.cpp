@@ -98,19 +98,16 @@ Expected<std::string> GdbSession::document(const std::string& name) {
   return about_stub(client_.stub(), {Errc::protocol, fmt::format("it does not give {:?}", name)});
 }
 
-Expected<void> GdbSession::choose(std::uint32_t vcpu) {
-  if (std::ranges::find(vcpus_, vcpu) == vcpus_.end())
-    return fail(Errc::not_found, fmt::format("there is no vCPU {}", vcpu), VcpuId{vcpu});
-  return client_.command(fmt::format("Hg{:x}", vcpu + 1), patience());
+Expected<void> GdbSession::check_vcpu(std::uint32_t vcpu) const {
+  if (std::ranges::find(vcpus_, vcpu) != vcpus_.end()) return {};
+  return fail(Errc::not_found, fmt::format("there is no vCPU {}", vcpu), VcpuId{vcpu});
 }
 
+// Chosen each time: another vCPU that stops a little later than the one that was told of makes
+// itself the chosen one (gdb_set_stop_cpu in gdbstub.c).
 Expected<Registers> GdbSession::read(std::uint32_t vcpu) {
-  if (auto chosen = choose(vcpu); !chosen) return std::unexpected(std::move(chosen.error()));
-  return read_stopped();
-}
-
-Expected<Registers> GdbSession::read_stopped() {
-  const auto answer = client_.ask("g", patience());
+  if (auto there = check_vcpu(vcpu); !there) return std::unexpected(std::move(there.error()));
+  const auto answer = client_.ask_after(fmt::format("Hg{:x}", vcpu + 1), "g", patience());
   if (!answer) return std::unexpected(answer.error());
   return parse_gdb_registers(layout_, *answer);
 }
@@ -123,7 +120,9 @@ Expected<void> GdbSession::write(std::uint32_t vcpu, const Registers& registers)
                                VcpuId{vcpu}));
   });
   if (!possible) return possible;
-  if (auto chosen = choose(vcpu); !chosen) return chosen;
+  if (auto there = check_vcpu(vcpu); !there) return there;
+  if (auto chosen = client_.command(fmt::format("Hg{:x}", vcpu + 1), patience()); !chosen)
+    return chosen;
   auto written = for_each_known(registers, [&](const RegisterInfo& info, std::uint64_t value) {
     const GdbRegister& there = *find_gdb_register(layout_, info.reg);
     return client_.command(fmt::format("P{:x}={}", there.number, gdb_value(there, value)),
@@ -133,7 +132,7 @@ Expected<void> GdbSession::write(std::uint32_t vcpu, const Registers& registers)
 }
 
 Expected<void> GdbSession::verify(std::uint32_t vcpu, const Registers& written) {
-  const auto now = read_stopped();
+  const auto now = read(vcpu);
   if (!now) return std::unexpected(now.error());
   return for_each_known(written, [&](const RegisterInfo& info, std::uint64_t value) {
     const std::uint64_t mask = mask_of(info.reg, *find_gdb_register(layout_, info.reg));
@@ -178,16 +177,33 @@ Expected<void> GdbSession::run() {
   return done;
 }
 
-Expected<void> GdbSession::step(std::uint32_t vcpu, Others others) {
-  auto done =
-      client_.run(fmt::format("vCont;s:{:x}{}", vcpu + 1, others == Others::running ? ";c" : ""));
+Expected<void> GdbSession::step(std::span<const std::uint32_t> vcpus, Others others) {
+  std::string request = "vCont";
+  for (const std::uint32_t vcpu : vcpus) request += fmt::format(";s:{:x}", vcpu + 1);
+  if (others == Others::running) request += ";c";
+  auto done = client_.run(request);
   running_ = running_ || done.has_value();
   return done;
 }
 
+Expected<void> GdbSession::attend(std::uint32_t vcpu) {
+  return client_.command(fmt::format("Hc{:x}", vcpu + 1), patience());
+}
+
+// The stub ends the stepping of the vCPU that it tells a stop of (gdb_vm_state_change in
+// gdbstub.c).
+Expected<void> GdbSession::clear_steps() {
+  for (const std::uint32_t vcpu : vcpus_) {
+    if (auto done = attend(vcpu); !done) return done;
+    if (auto done = run(); !done) return done;
+    if (auto done = halt(); !done) return std::unexpected(std::move(done.error()));
+  }
+  return {};
+}
+
 Expected<GdbStop> GdbSession::next_stop(const Wait& wait) {
   auto stop = client_.next_stop(wait);
-  if (stop) running_ = false;
+  if (stop && stop->signal == kSigTrap) running_ = false;
   return stop;
 }
 

@@ -6,6 +6,8 @@
 // Threads: one at a time.
 #pragma once
 
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "microvmi/address.hpp"
@@ -39,8 +41,6 @@ class GdbSession {
 
   // Of a guest that stands still.
   [[nodiscard]] Expected<Registers> read(std::uint32_t vcpu);
-  // Those of the vCPU that stopped last, which saves a question.
-  [[nodiscard]] Expected<Registers> read_stopped();
   // All of them, read back and compared, or it fails and names one that cannot be written.
   [[nodiscard]] Expected<void> write(std::uint32_t vcpu, const Registers& registers);
   [[nodiscard]] Expected<void> insert(const GdbPoint& point);
@@ -51,10 +51,15 @@ class GdbSession {
   [[nodiscard]] Expected<std::string> peek(std::uint64_t gva, std::size_t size);
 
   [[nodiscard]] Expected<void> run();
-  // One instruction of one vCPU; the others stand still or run meanwhile.
+  // One instruction of each of these; the others stand still or run meanwhile.
   enum class Others : std::uint8_t { stopped, running };
-  [[nodiscard]] Expected<void> step(std::uint32_t vcpu, Others others);
-  // timed_out, cancelled: it runs on.
+  [[nodiscard]] Expected<void> step(std::span<const std::uint32_t> vcpus, Others others);
+  // Makes this vCPU the one that a stop is told of which no vCPU itself causes.
+  [[nodiscard]] Expected<void> attend(std::uint32_t vcpu);
+  // Of every vCPU: none steps any more. The guest runs for a moment for each of them.
+  [[nodiscard]] Expected<void> clear_steps();
+  // timed_out, cancelled: it runs on. A stop by another's hand (kSigInt) leaves is_running() true,
+  // as that one may let it run again unseen.
   [[nodiscard]] Expected<GdbStop> next_stop(const Wait& wait);
   // Stops it. What it had stopped for before that comes back: an event that must not be lost.
   [[nodiscard]] Expected<std::optional<GdbStop>> halt();
@@ -69,7 +74,7 @@ class GdbSession {
   [[nodiscard]] Expected<void> begin();
   [[nodiscard]] Expected<void> find_vcpus();
   [[nodiscard]] Expected<std::string> document(const std::string& name);
-  [[nodiscard]] Expected<void> choose(std::uint32_t vcpu);
+  [[nodiscard]] Expected<void> check_vcpu(std::uint32_t vcpu) const;
   [[nodiscard]] Expected<void> verify(std::uint32_t vcpu, const Registers& written);
   [[nodiscard]] Wait patience() const { return Wait::at_most(each_); }
   [[nodiscard]] Expected<void> point(char verb, const GdbPoint& point);

@@ -11,12 +11,15 @@ using test::TinyGuest;
 
 class QemuSubject final : public Subject {
  public:
-  explicit QemuSubject(std::unique_ptr<TinyGuest> guest, RamBackend backend)
+  QemuSubject(std::unique_ptr<TinyGuest> guest, RamBackend backend, DriverType driver)
       : guest_(std::move(guest)),
         pid_(static_cast<std::uint32_t>(guest_->qemu().pid())),
-        backend_(backend) {}
+        backend_(backend),
+        driver_(driver) {}
 
   std::expected<Vm, InitError> open() override {
+    if (driver_ == DriverType::qemu)
+      return init(driver_, DriverInitParams{.qemu = QemuInitParams{.pid = *Pid::of(pid_)}});
     return init(DriverType::memflow,
                 DriverInitParams{
                     .memflow = MemflowInitParams{.args = QemuProcfsParams{.pid = *Pid::of(pid_)}}});
@@ -52,6 +55,8 @@ class QemuSubject final : public Subject {
     std::vector needed{Capability::memory_write, Capability::run_control};
     if (backend_ == RamBackend::memfd || backend_ == RamBackend::file)
       needed.push_back(Capability::memory_view);
+    if (driver_ == DriverType::qemu)
+      needed.insert(needed.end(), {Capability::registers, Capability::events});
     return needed;
   }
 
@@ -73,6 +78,7 @@ class QemuSubject final : public Subject {
   std::unique_ptr<TinyGuest> guest_;
   std::uint32_t pid_;  // also that of the dead guest
   RamBackend backend_;
+  DriverType driver_;
 };
 
 std::string why_not() {
@@ -80,7 +86,7 @@ std::string why_not() {
   return test::why_no_tiny_guest();
 }
 
-template <RamBackend backend>
+template <RamBackend backend, DriverType driver = DriverType::memflow>
 Outcome<std::unique_ptr<Subject>> make() {
   auto guest = TinyGuest::boot({.machine = "pc,max-ram-below-4g=32M",
                                 .memory = "64M",
@@ -88,7 +94,7 @@ Outcome<std::unique_ptr<Subject>> make() {
                                 .name = "contract"},
                                {.stride = 1});
   if (!guest) return std::unexpected(guest.error());
-  return std::make_unique<QemuSubject>(*std::move(guest), backend);
+  return std::make_unique<QemuSubject>(*std::move(guest), backend, driver);
 }
 
 }  // namespace
@@ -98,6 +104,11 @@ std::vector<SubjectKind> qemu_procfs_subjects() {
   return {{"live_qemu_procfs_anonymous", why_not, make<RamBackend::anonymous>},
           {"live_qemu_procfs_memfd", why_not, make<RamBackend::memfd>},
           {"live_qemu_procfs_file", why_not, make<RamBackend::file>}};
+}
+
+std::vector<SubjectKind> qemu_driver_subjects() {
+  if (!drivers()[static_cast<std::size_t>(DriverType::qemu)].open) return {};
+  return {{"live_qemu_driver", why_not, make<RamBackend::memfd, DriverType::qemu>}};
 }
 
 }  // namespace microvmi::contract

@@ -10,5 +10,6 @@ namespace microvmi::contract {
 [[nodiscard]] std::vector<SubjectKind> coredump_subjects();
 [[nodiscard]] std::vector<SubjectKind> kvm_subjects();
 [[nodiscard]] std::vector<SubjectKind> qemu_procfs_subjects();
+[[nodiscard]] std::vector<SubjectKind> qemu_driver_subjects();
 
 }  // namespace microvmi::contract

@@ -54,6 +54,7 @@ void take_line(const std::string& text, TinyTruth& truth) {
   if (kind == "counter") truth.counter = n[0];
   if (kind == "text") truth.text = n[0];
   if (kind == "loop") std::tie(truth.loop_start, truth.loop_end) = std::pair(n[0], n[1]);
+  if (kind == "hotloop") std::tie(truth.hot_point, truth.hot_counts) = std::pair(n[0], n[1]);
   if (kind == "va") truth.mappings.push_back({n[0], n[1], n[2]});
 }
 

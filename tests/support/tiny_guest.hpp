@@ -58,6 +58,8 @@ struct TinyTruth {
   std::map<std::string, std::uint64_t> registers{};
   std::uint64_t loop_start = 0;
   std::uint64_t loop_end = 0;
+  std::uint64_t hot_point = 0;   // the instruction that "hot" executes
+  std::uint64_t hot_counts = 0;  // its counters, 64 bytes apart
   std::vector<TinyMapping> mappings{};
 };
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "qemu/monitors.hpp"
+#include "qemu/query.hpp"
 
 namespace microvmi::qemu_driver {
 namespace {
@@ -63,14 +64,42 @@ Expected<qemu::GdbSession*> Attachment::attach() {
   if (session_) return &*session_;
   const auto stub = find_stub();
   if (!stub) return std::unexpected(stub.error());
-  auto session = qemu::GdbSession::attach(*stub, options_.each);
-  if (!session) {
+  const auto failed = [this](Error error) {
     static_cast<void>(end_own_stub().has_value());
-    return std::unexpected(std::move(session.error()));
-  }
+    keeper_.reset();
+    return std::unexpected(std::move(error));
+  };
+  if (auto done = guard(*stub); !done) return failed(std::move(done.error()));
+  auto session = qemu::GdbSession::attach(*stub, options_.each);
+  if (!session) return failed(std::move(session.error()));
   session_.emplace(*std::move(session));
   should_run_ = session_->found_running();
+  if (keeper_)
+    if (auto done = keeper_->change(plan(*stub, should_run_)); !done) {
+      static_cast<void>(detach().has_value());
+      return std::unexpected(std::move(done.error()));
+    }
   return &*session_;
+}
+
+qemu::StubPlan Attachment::plan(const qemu::Monitor& stub, bool runs) const {
+  return {.stub = stub,
+          .start_time = process_.start_time,
+          .runs = runs,
+          .folder = own_ ? own_->folder : std::string(),
+          .monitors = qemu::monitors_of(process_)};
+}
+
+// Before the connection, which stops the guest.
+Expected<void> Attachment::guard(const qemu::Monitor& stub) {
+  if (!options_.guard) return {};
+  bool runs = true;
+  if (const auto answer = monitors_.ask({.name = "query-status"}))
+    if (const auto status = qemu::parse_status(*answer)) runs = status->running;
+  auto keeper = guard::Keeper::start(*options_.guard, plan(stub, runs));
+  if (!keeper) return std::unexpected(std::move(keeper.error()));
+  keeper_ = *std::move(keeper);
+  return {};
 }
 
 Expected<void> Attachment::end_own_stub() {
@@ -94,8 +123,17 @@ Expected<void> Attachment::halt() {
   return {};
 }
 
+// Another client may have let it run since it was stopped.
+void Attachment::look_again() {
+  if (should_run_ || !monitors_.any() || !session_->is_running()) return;
+  const auto answer = monitors_.ask({.name = "query-status"});
+  if (!answer) return;
+  if (const auto status = qemu::parse_status(*answer)) should_run_ = status->running;
+}
+
 Expected<void> Attachment::detach() {
   if (!session_) return {};
+  look_again();
   auto result = halt();
   if (result) result = session_->detach(should_run_, points_);
   session_.reset();
@@ -103,6 +141,7 @@ Expected<void> Attachment::detach() {
   points_.clear();
   held_ = false;
   if (auto ended = end_own_stub(); !ended && result) result = std::move(ended);
+  keeper_.reset();
   return result;
 }
 

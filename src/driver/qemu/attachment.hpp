@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "driver/qemu/monitor_access.hpp"
+#include "guard/keeper.hpp"
 #include "microvmi/registry.hpp"
 #include "qemu/find.hpp"
 #include "qemu/gdb_session.hpp"
@@ -31,6 +32,9 @@ class Attachment {
   // Whether there is a stub that need not be started.
   [[nodiscard]] bool has_stub() const { return options_.stub.has_value(); }
 
+  // Whether the guest is set right too when this program is killed.
+  [[nodiscard]] bool is_guarded() const { return keeper_ != nullptr; }
+
   // Null unless attached.
   [[nodiscard]] qemu::GdbSession* session() { return session_ ? &*session_ : nullptr; }
 
@@ -54,6 +58,10 @@ class Attachment {
   // What let_run() does: by default everything runs.
   void run_by(std::function<Expected<void>(qemu::GdbSession&)> run) { run_ = std::move(run); }
 
+  // Whether registers were written since this was asked last.
+  void note_written() { written_ = true; }
+  [[nodiscard]] bool take_written() { return std::exchange(written_, false); }
+
   // Points that are set, so that they can be taken out where a detach would let the guest run.
   [[nodiscard]] std::vector<qemu::GdbPoint>& points() { return points_; }
 
@@ -64,17 +72,22 @@ class Attachment {
   [[nodiscard]] Expected<qemu::Monitor> find_stub();
   [[nodiscard]] Expected<std::optional<qemu::Monitor>> running_stub();
   [[nodiscard]] Expected<void> end_own_stub();
+  void look_again();
+  [[nodiscard]] qemu::StubPlan plan(const qemu::Monitor& stub, bool runs) const;
+  [[nodiscard]] Expected<void> guard(const qemu::Monitor& stub);
 
   qemu::QemuProcess process_;
   MonitorAccess& monitors_;
   AttachmentOptions options_;
   std::optional<qemu::OwnStub> own_;
+  std::unique_ptr<guard::Keeper> keeper_;
   std::optional<qemu::GdbSession> session_;
   std::function<Expected<void>(qemu::GdbSession&)> run_;
   std::deque<qemu::GdbStop> early_;
   std::vector<qemu::GdbPoint> points_;
   bool should_run_ = false;
   bool held_ = false;
+  bool written_ = false;
 };
 
 }  // namespace microvmi::qemu_driver

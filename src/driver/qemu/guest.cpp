@@ -22,6 +22,10 @@ qemu::Endpoint stub_at(const std::string& given) {
   return {qemu::Endpoint::Kind::unix_path, none ? given : whole.string()};
 }
 
+bool uses_kvm(const GuestInfo& info) {
+  return std::ranges::find(info.facts, Fact{"accelerator", std::string("kvm")}) != info.facts.end();
+}
+
 // An unnamed architecture is left to the monitor's answer, which tells another one by its text.
 bool is_x86(const qemu::QemuProcess& process) {
   constexpr std::array<std::string_view, 3> kX86{"", "x86_64", "i386"};
@@ -40,7 +44,8 @@ Guest::Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
       monitors_(std::move(monitors), options.each),
       attachment_(process, monitors_, std::move(options)),
       run_control_(monitors_, attachment_),
-      registers_(monitors_, attachment_, run_control_) {}
+      registers_(monitors_, attachment_, run_control_),
+      events_(attachment_, run_control_, memory_->memory(), uses_kvm(info_)) {}
 
 Expected<std::unique_ptr<Driver>> Guest::open(const qemu::QemuProcess& process,
                                               const QemuInitParams& params,

@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "driver/qemu/events.hpp"
 #include "driver/qemu/registers.hpp"
 #include "microvmi/driver/qemu.hpp"
 
@@ -20,6 +21,7 @@ class Guest final : public Driver {
   // Where there is a monitor or a stub, busy or not.
   RunControl* run_control() override { return reachable_ ? &run_control_ : nullptr; }
   RegisterAccess* registers() override { return reachable_ && is_x86_ ? &registers_ : nullptr; }
+  EventControl* events() override { return reachable_ && is_x86_ ? &events_ : nullptr; }
 
  private:
   Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
@@ -33,6 +35,7 @@ class Guest final : public Driver {
   Attachment attachment_;  // ends before the monitors
   DriverRunControl run_control_;
   DriverRegisters registers_;
+  DriverEvents events_;
 };
 
 }  // namespace microvmi::qemu_driver

@@ -93,6 +93,7 @@ Expected<void> DriverRegisters::write(VcpuId vcpu, const Registers& registers) {
   const auto stub = attachment_.attach();
   if (!stub) return std::unexpected(stub.error());
   auto result = attachment_.halt();
+  attachment_.note_written();
   if (result) result = (*stub)->write(to_integer(vcpu), registers);
   auto left = attached ? attachment_.let_run() : attachment_.detach();
   return result ? std::move(left) : std::move(result);

@@ -39,7 +39,9 @@ Expected<void> DriverRunControl::resume() {
   if (!attachment_.session()) {
     auto done = monitor_.resume();
     if (done) paused_ = false;
-    return done;
+    if (done || done.error().code != Errc::busy) return done;
+    // Perhaps for a debugger that died; of one that lives the stub is taken.
+    if (auto attached = attachment_.attach(); !attached) return done;
   }
   attachment_.should_run(true);
   auto done = keeps_ ? attachment_.let_run() : attachment_.detach();

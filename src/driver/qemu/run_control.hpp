@@ -8,7 +8,7 @@
 
 namespace microvmi::qemu_driver {
 
-class DriverRunControl final : public RunControl {
+class DriverRunControl final : public RunControl, public guard::SelfGuarding {
  public:
   DriverRunControl(MonitorAccess& monitors, Attachment& attachment);
 
@@ -16,6 +16,9 @@ class DriverRunControl final : public RunControl {
   [[nodiscard]] Expected<void> resume() override;
   // Where only the stub can tell, the guest stands still for a moment: the stub stops it.
   [[nodiscard]] Expected<bool> running() override;
+
+  // Attached with a guard: a pause by the stub ends with this program, however it ends.
+  [[nodiscard]] bool guards_itself() const override { return attachment_.is_guarded(); }
 
   // Whether pause() stopped the guest and no resume() followed.
   [[nodiscard]] bool paused() const { return paused_; }

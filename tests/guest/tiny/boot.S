@@ -133,6 +133,73 @@ spin_end:
     popq %rbx
     ret
 
+/* ---- one instruction that is executed as often as its counter says ---- */
+    .globl hot, hot_point
+hot:                                    /* rdi: the counter, rsi: how many rounds */
+hot_point:
+    incq (%rdi)
+    pause
+    decq %rsi
+    jnz hot_point
+    ret
+
+/* ---- another processor: from 16 bits at 0x8000, where this is copied, to long mode ---- */
+    .globl ap_start, ap_end
+    .code16
+ap_start:
+    cli
+    movw %cs, %ax
+    movw %ax, %ds
+    lgdtl ap_pointer - ap_start
+    movl %cr0, %eax
+    orb $1, %al                         /* PE */
+    movl %eax, %cr0
+    ljmpl $0x8, $0x8000 + ap_32 - ap_start
+    .code32
+ap_32:
+    movl $0x10, %eax
+    movl %eax, %ds
+    movl %eax, %es
+    movl %eax, %ss
+    movl %cr4, %eax
+    orl $0xA0, %eax                     /* PAE, PGE */
+    movl %eax, %cr4
+    movl $pml4, %eax
+    movl %eax, %cr3
+    movl $0xC0000080, %ecx              /* EFER */
+    rdmsr
+    orl $0x901, %eax                    /* SCE, LME, NXE */
+    wrmsr
+    movl %cr0, %eax
+    andl $0x9FFFFFFF, %eax              /* caches on */
+    orl $0x80010021, %eax               /* PG, WP, NE, PE */
+    movl %eax, %cr0
+    ljmp $0x18, $ap_64
+    .align 8
+ap_gdt:
+    .quad 0
+    .quad 0x00CF9B000000FFFF            /* 0x08: 32-bit code */
+    .quad 0x00CF93000000FFFF            /* 0x10: data */
+    .quad 0x00AF9B000000FFFF            /* 0x18: 64-bit code */
+ap_pointer:
+    .word 31
+    .long 0x8000 + ap_gdt - ap_start
+ap_end:
+    .code64
+ap_64:
+    movl $0xFEE00020, %eax              /* the APIC's number is the vCPU's */
+    movl (%rax), %edi
+    shrl $24, %edi
+    andl $7, %edi
+    movl %edi, %eax
+    shll $12, %eax
+    leaq ap_stacks(%rip), %rsp
+    addq %rax, %rsp
+    xorl %ebp, %ebp
+    call ap_main
+1:  hlt
+    jmp 1b
+
     .data
     .align 16
     .globl gdt
@@ -156,6 +223,7 @@ counter:    .skip 4096
 text_page:  .skip 4096
 boot_stack: .skip 16384
 boot_stack_top:
+ap_stacks:  .skip 8 * 4096              /* number 0 has another, and the stacks grow down */
 boot_magic: .skip 4
 boot_info:  .skip 4
 spin_saved: .skip 8

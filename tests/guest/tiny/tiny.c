@@ -68,6 +68,9 @@ static void obey(const char* line) {
     sum(gpa, number_in(&at));
   } else if ((at = after(line, "peek "))) {
     peek(number_in(&at));
+  } else if ((at = after(line, "hot "))) {
+    const uint64_t processors = number_in(&at);
+    run_hot(processors, number_in(&at));
   } else {
     put_text("unknown command\n");
   }
@@ -98,6 +101,7 @@ void tiny_main(uint32_t magic, const struct info* info) {
   put_line("counter", 1, (uint64_t)counter);
   put_line("text", 1, (uint64_t)text_page);
   print_state();
+  put_line("hotloop", 2, (uint64_t)hot_point, (uint64_t)hot_counts);
   put_text("ready\n");
   while (1) {
     char line[128];

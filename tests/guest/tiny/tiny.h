@@ -11,6 +11,8 @@ extern char text_page[4096];
 extern uint64_t gdt[5];
 extern const char fault_stubs[], spin_start[], spin_end[], image_start[], image_end[];
 extern void spin(void);
+extern const char hot_point[];
+extern void hot(volatile uint64_t* counter, uint64_t rounds);
 
 /* serial.c */
 void put_text(const char* text);
@@ -28,6 +30,10 @@ void peek(uint64_t gpa);
 /* state.c */
 void set_state(void);
 void print_state(void);
+
+/* smp.c */
+extern volatile uint64_t hot_counts[512];
+void run_hot(uint64_t processors, uint64_t times);
 
 static inline uint8_t in8(uint16_t port) {
   uint8_t value;

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+// Asking for events, waiting for them, answering them.
+#include "driver/qemu/events.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "driver/qemu/points.hpp"
+#include "microvmi/address_space.hpp"
+
+namespace microvmi::qemu_driver {
+namespace {
+
+using namespace std::chrono_literals;
+
+// How soon a wait for nothing notices its end.
+constexpr auto kSlice = 10ms;
+
+bool is_for(VcpuId asked, VcpuId vcpu) { return asked == kEveryVcpu || asked == vcpu; }
+
+Expected<Event> wait_for_nothing(const Wait& wait) {
+  while (wait.over() == Errc::none)
+    std::this_thread::sleep_for(std::min<Wait::Clock::duration>(
+        kSlice, std::max(Wait::Clock::duration::zero(), wait.deadline - Wait::Clock::now())));
+  return fail(wait.over(), "no event came, as none is intercepted");
+}
+
+}  // namespace
+
+class DriverEvents::Sink final : public ReplySink {
+ public:
+  explicit Sink(DriverEvents& events) : events_(events) {}
+  Expected<void> send(VcpuId, std::uint64_t ticket, const AnyReply& reply) override {
+    return events_.answer(ticket, reply);
+  }
+
+ private:
+  DriverEvents& events_;
+};
+
+DriverEvents::DriverEvents(Attachment& attachment, DriverRunControl& run_control,
+                           const PhysicalMemory& memory, bool kvm)
+    : attachment_(attachment),
+      run_control_(run_control),
+      memory_(memory),
+      kvm_(kvm),
+      sink_(std::make_shared<Sink>(*this)) {
+  attachment_.run_by([this](qemu::GdbSession& stub) { return go_on(stub); });
+}
+
+DriverEvents::~DriverEvents() {
+  sink_.reset();
+  if (qemu::GdbSession* const stub = attachment_.session()) {
+    const bool stopped = attachment_.halt().has_value();
+    if (stopped) static_cast<void>(end_steps(*stub).has_value());
+  }
+  attachment_.run_by({});
+}
+
+// Sets and removes what changed, of a guest that stands still.
+Expected<void> DriverEvents::change_points() {
+  std::vector<qemu::GdbPoint> wanted;
+  for (const Asked& one : asked_)
+    if (const auto point = point_of(one.what);
+        point && std::ranges::find(wanted, *point) == wanted.end())
+      wanted.push_back(*point);
+  std::vector<qemu::GdbPoint>& set = attachment_.points();
+  qemu::GdbSession& stub = *attachment_.session();
+  for (std::size_t i = set.size(); i-- > 0;) {
+    if (std::ranges::find(wanted, set[i]) != wanted.end()) continue;
+    if (auto done = stub.remove(set[i]); !done) return done;
+    set.erase(set.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  for (const qemu::GdbPoint& one : wanted) {
+    if (std::ranges::find(set, one) != set.end()) continue;
+    look_at_code(stub, one);
+    if (auto done = stub.insert(one); !done) return done;
+    set.push_back(one);
+  }
+  return {};
+}
+
+Expected<void> DriverEvents::intercept(VcpuId vcpu, const Intercept& what) {
+  if (auto possible = check_intercept(what); !possible) return possible;
+  const Asked asked{vcpu, what};
+  if (std::ranges::find(asked_, asked) != asked_.end()) return {};
+  const auto stub = attachment_.attach();
+  if (!stub) return std::unexpected(stub.error());
+  run_control_.keep_attached(true);
+  const auto& vcpus = (*stub)->vcpus();
+  auto result = attachment_.halt();
+  if (result && vcpu != kEveryVcpu && std::ranges::find(vcpus, to_integer(vcpu)) == vcpus.end())
+    result = fail(Errc::not_found, fmt::format("there is no vCPU {}", to_integer(vcpu)), vcpu);
+  if (result && !(*stub)->is_x86())
+    result = fail(Errc::not_supported, "events are those of x86 guests alone");
+  if (result) {
+    asked_.push_back(asked);
+    result = change_points();
+    if (!result) asked_.pop_back();
+  }
+  auto left = attachment_.let_run();
+  return result ? std::move(left) : std::move(result);
+}
+
+void DriverEvents::forget(const Asked& asked) {
+  std::erase(asked_, asked);
+  std::erase_if(ready_, [&](const Ready& one) { return one.asked == asked; });
+}
+
+Expected<void> DriverEvents::release(VcpuId vcpu, const Intercept& what) {
+  const Asked asked{vcpu, what};
+  if (std::ranges::find(asked_, asked) == asked_.end())
+    return fail(Errc::not_found, "it is not intercepted", vcpu);
+  qemu::GdbSession* const stub = attachment_.session();
+  if (!stub) return fail(Errc::disconnected, "the gdb stub is gone");
+  if (auto done = attachment_.halt(); !done) return done;
+  forget(asked);
+  auto result = change_points();
+  if (result && steppers(*stub).empty()) result = end_steps(*stub);
+  if (!pending_ && ready_.empty()) attachment_.hold(false);
+  if (!asked_.empty() || pending_) {
+    auto left = attachment_.let_run();
+    return result ? std::move(left) : std::move(result);
+  }
+  run_control_.keep_attached(false);
+  at_point_.reset();
+  if (run_control_.paused()) return result;  // by the stub; resume() lets go of it
+  auto left = attachment_.detach();
+  return result ? std::move(left) : std::move(result);
+}
+
+Expected<Event> DriverEvents::next(const Wait& wait) {
+  if (pending_)
+    return fail(Errc::busy, "the event that was taken has to be answered first: all vCPUs wait");
+  while (true) {
+    if (!ready_.empty()) return deliver();
+    qemu::GdbSession* const stub = attachment_.session();
+    if (!stub || asked_.empty()) return wait_for_nothing(wait);
+    const bool early = !attachment_.early().empty();
+    Expected<qemu::GdbStop> stop = qemu::GdbStop{};
+    if (early) {
+      stop = attachment_.early().front();
+      attachment_.early().pop_front();
+    } else {
+      if (auto done = attachment_.let_run(); !done) return std::unexpected(std::move(done.error()));
+      if (!attachment_.early().empty()) continue;
+      stop = stub->next_stop(wait);
+    }
+    if (!stop) return std::unexpected(std::move(stop.error()));
+    if (auto done = take_stop(*stop); !done) return std::unexpected(std::move(done.error()));
+  }
+}
+
+Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
+  // By another's hand: the guest goes on when that one lets it, and not by ours.
+  if (stop.signal != qemu::kSigTrap) {
+    attachment_.should_run(false);
+    return {};
+  }
+  if (!stop.thread) return fail(Errc::protocol, "the gdb stub does not tell which vCPU stopped");
+  if (!run_control_.paused()) attachment_.should_run(true);
+  const std::uint32_t index = *stop.thread - 1;
+  const VcpuId vcpu{index};
+  qemu::GdbSession& stub = *attachment_.session();
+  const auto registers = stub.read(index);
+  if (!registers) return std::unexpected(registers.error());
+  std::erase(stepping_, index);
+  if (stop.watch != qemu::GdbStop::Watch::none) find_watches(stop, vcpu, *registers);
+  for (const Asked& one : asked_)
+    if (std::holds_alternative<SingleStep::Filter>(one.what) && is_for(one.vcpu, vcpu)) {
+      ready_.push_back({SingleStep{}, vcpu, *registers, one});
+      break;
+    }
+  find_breakpoints(vcpu, *registers);
+  attachment_.hold(!ready_.empty());
+  return {};
+}
+
+void DriverEvents::find_watches(const qemu::GdbStop& stop, VcpuId vcpu,
+                                const Registers& registers) {
+  for (const Asked& one : asked_) {
+    const auto* const filter = std::get_if<Watchpoint::Filter>(&one.what);
+    if (!filter || !is_for(one.vcpu, vcpu) || !covers(*filter, stop.address)) continue;
+    const Gva gva{stop.address};
+    ready_.push_back(
+        {Watchpoint{gva, physical(registers, gva), filter->access}, vcpu, registers, one});
+    return;
+  }
+}
+
+void DriverEvents::find_breakpoints(VcpuId vcpu, const Registers& registers) {
+  const auto rip = registers[Reg::rip];
+  at_point_.reset();
+  if (!rip || !has_point_at(*rip)) return;
+  at_point_ = to_integer(vcpu);
+  point_ = *rip;
+  for (const Asked& one : asked_) {
+    const auto* const filter = std::get_if<Breakpoint::Filter>(&one.what);
+    if (!filter || !is_for(one.vcpu, vcpu) || to_integer(filter->gva) != *rip) continue;
+    ready_.push_back({Breakpoint{filter->gva, physical(registers, filter->gva), filter->kind}, vcpu,
+                      registers, one});
+    return;
+  }
+}
+
+std::optional<Gpa> DriverEvents::physical(const Registers& registers, Gva gva) const {
+  const auto space = AddressSpace::of(registers);
+  if (!space) return std::nullopt;
+  const auto found = translate(memory_, *space, gva);
+  return found ? std::optional(found->gpa) : std::nullopt;
+}
+
+Event DriverEvents::deliver() {
+  Ready one = std::move(ready_.front());
+  ready_.pop_front();
+  pending_ = ++tickets_;
+  return std::visit(
+      [&]<class E>(const E& what) -> Event {
+        return Caught<E>(what, one.vcpu, one.registers, sink_, *pending_);
+      },
+      one.what);
+}
+
+Expected<void> DriverEvents::answer(std::uint64_t ticket, const AnyReply& reply) {
+  if (pending_ != ticket) return fail(Errc::disconnected, "the event was answered before");
+  if (!std::holds_alternative<Proceed>(reply))
+    return fail(Errc::not_supported, "this event can only proceed");
+  pending_.reset();
+  if (!ready_.empty()) return {};
+  attachment_.hold(false);
+  if (!attachment_.session()) return fail(Errc::disconnected, "the gdb stub is gone");
+  if (asked_.empty() && !run_control_.paused()) return attachment_.detach();
+  return attachment_.let_run();
+}
+
+}  // namespace microvmi::qemu_driver

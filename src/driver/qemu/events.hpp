@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// DriverEvents: breakpoints, watchpoints and single steps through the gdb stub.
+//
+// All vCPUs stand still while an event waits for its answer, and nothing else can come meanwhile.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <variant>
+#include <vector>
+
+#include "driver/qemu/run_control.hpp"
+#include "microvmi/memory.hpp"
+
+namespace microvmi::qemu_driver {
+
+class DriverEvents final : public EventControl {
+ public:
+  // Under KVM a breakpoint is taken out while it is stepped over; TCG steps over it by itself.
+  DriverEvents(Attachment& attachment, DriverRunControl& run_control, const PhysicalMemory& memory,
+               bool kvm);
+  DriverEvents(const DriverEvents&) = delete;
+  DriverEvents& operator=(const DriverEvents&) = delete;
+  ~DriverEvents() override;
+
+  [[nodiscard]] Expected<void> intercept(VcpuId vcpu, const Intercept& what) override;
+  [[nodiscard]] Expected<void> release(VcpuId vcpu, const Intercept& what) override;
+  [[nodiscard]] Expected<Event> next(const Wait& wait) override;
+
+ private:
+  class Sink;
+
+  struct Asked {
+    VcpuId vcpu;
+    Intercept what;
+    bool operator==(const Asked&) const = default;
+  };
+
+  // What one stop is told as.
+  struct Ready {
+    std::variant<Breakpoint, Watchpoint, SingleStep> what;
+    VcpuId vcpu;
+    Registers registers;
+    Asked asked;
+  };
+
+  [[nodiscard]] Expected<void> change_points();
+  [[nodiscard]] Expected<void> take_stop(const qemu::GdbStop& stop);
+  void find_watches(const qemu::GdbStop& stop, VcpuId vcpu, const Registers& registers);
+  void find_breakpoints(VcpuId vcpu, const Registers& registers);
+  [[nodiscard]] Event deliver();
+  [[nodiscard]] Expected<void> answer(std::uint64_t ticket, const AnyReply& reply);
+  [[nodiscard]] Expected<void> go_on(qemu::GdbSession& stub);
+  [[nodiscard]] Expected<void> step_over(qemu::GdbSession& stub);
+  [[nodiscard]] Expected<void> step_off(qemu::GdbSession& stub, std::uint32_t vcpu);
+  [[nodiscard]] Expected<bool> is_off(qemu::GdbSession& stub, const qemu::GdbStop& stop,
+                                      std::uint32_t vcpu);
+  [[nodiscard]] Expected<void> end_steps(qemu::GdbSession& stub);
+  void look_at_code(qemu::GdbSession& stub, const qemu::GdbPoint& point);
+  [[nodiscard]] bool has_point_at(std::uint64_t rip) const;
+  [[nodiscard]] std::vector<std::uint32_t> steppers(const qemu::GdbSession& stub) const;
+  [[nodiscard]] std::optional<Gpa> physical(const Registers& registers, Gva gva) const;
+  void forget(const Asked& asked);
+
+  Attachment& attachment_;
+  DriverRunControl& run_control_;
+  const PhysicalMemory& memory_;
+  bool kvm_;
+  std::shared_ptr<Sink> sink_;
+  std::vector<Asked> asked_;
+  std::deque<Ready> ready_;
+  std::optional<std::uint64_t> pending_;  // the ticket of the event that was taken
+  std::uint64_t tickets_ = 0;
+  std::uint64_t point_ = 0;                // the breakpoint that at_point_ stands at
+  std::optional<std::uint32_t> at_point_;  // the vCPU that stands at a breakpoint
+  std::vector<std::uint64_t> repeating_;   // breakpoints at REP instructions
+  std::vector<std::uint32_t> stepping_;    // vCPUs whose step the stub has not told yet
+};
+
+}  // namespace microvmi::qemu_driver

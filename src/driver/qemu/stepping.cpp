@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a guest is let go: over the breakpoint that it stands at, or by steps.
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "driver/qemu/events.hpp"
+
+namespace microvmi::qemu_driver {
+namespace {
+
+using namespace std::chrono_literals;
+using qemu::GdbSession;
+
+// A step is done at once. One that is not is that of a vCPU that now sleeps in HLT.
+constexpr auto kStepTime = 500ms;
+
+// Enough for prefixes and opcode.
+constexpr std::size_t kCode = 8;
+
+// More rounds than a string instruction has that works on a page; then it hits again.
+constexpr int kRounds = 5000;
+
+// REP and REPNE before a string instruction (Intel SDM vol. 2B): a step executes one round of it,
+// and stands at it again.
+bool repeats(std::string_view code) {
+  constexpr std::string_view kStrings = "\x6c\x6d\x6e\x6f\xa4\xa5\xa6\xa7\xaa\xab\xac\xad\xae\xaf";
+  constexpr std::string_view kPrefixes = "\xf2\xf3\x66\x67\x2e\x36\x3e\x26\x64\x65";
+  bool rep = false;
+  while (!code.empty() && kPrefixes.find(code.front()) != std::string_view::npos) {
+    rep = rep || code.front() == '\xf2' || code.front() == '\xf3';
+    code.remove_prefix(1);
+  }
+  if (!code.empty() && (static_cast<unsigned char>(code.front()) & 0xF0U) == 0x40U)
+    code.remove_prefix(1);  // REX
+  return rep && !code.empty() && kStrings.find(code.front()) != std::string_view::npos;
+}
+
+}  // namespace
+
+void DriverEvents::look_at_code(GdbSession& stub, const qemu::GdbPoint& point) {
+  if (point.kind > qemu::GdbPoint::Kind::hardware) return;
+  std::erase(repeating_, point.gva);
+  const auto code = stub.peek(point.gva, kCode);
+  if (code && repeats(*code)) repeating_.push_back(point.gva);
+}
+
+bool DriverEvents::has_point_at(std::uint64_t rip) const {
+  return std::ranges::any_of(attachment_.points(), [rip](const qemu::GdbPoint& one) {
+    return one.kind <= qemu::GdbPoint::Kind::hardware && one.gva == rip;
+  });
+}
+
+std::vector<std::uint32_t> DriverEvents::steppers(const GdbSession& stub) const {
+  std::vector<std::uint32_t> out;
+  for (const std::uint32_t vcpu : stub.vcpus())
+    if (std::ranges::any_of(asked_, [vcpu](const Asked& one) {
+          return std::holds_alternative<SingleStep::Filter>(one.what) &&
+                 (one.vcpu == kEveryVcpu || one.vcpu == VcpuId{vcpu});
+        }))
+      out.push_back(vcpu);
+  return out;
+}
+
+Expected<void> DriverEvents::go_on(GdbSession& stub) {
+  if (at_point_) {
+    if (auto done = step_over(stub); !done) return done;
+    if (!attachment_.early().empty()) return {};
+  }
+  const auto steps = steppers(stub);
+  if (steps.empty()) return stub.run();
+  if (auto done = stub.hold_interrupts(false); !done) return done;
+  stepping_ = steps;
+  return stub.step(steps, GdbSession::Others::running);
+}
+
+// Alone, so that no other vCPU can stop at the same time; interrupts wait, so that it is really the
+// instruction under the breakpoint that is executed.
+Expected<void> DriverEvents::step_over(GdbSession& stub) {
+  const std::uint32_t vcpu = *at_point_;
+  at_point_.reset();
+  if (attachment_.take_written()) {  // perhaps rip was
+    const auto now = stub.read(vcpu);
+    if (!now) return std::unexpected(now.error());
+    if (!has_point_at((*now)[Reg::rip].value_or(0))) return {};
+  }
+  if (auto done = stub.hold_interrupts(true); !done) return done;
+  if (!kvm_) return step_off(stub, vcpu);
+  const std::vector<qemu::GdbPoint> points = attachment_.points();
+  for (const qemu::GdbPoint& one : points)
+    if (auto done = stub.remove(one); !done) return done;
+  auto stepped = step_off(stub, vcpu);
+  for (const qemu::GdbPoint& one : points)
+    if (auto done = stub.insert(one); !done) return done;
+  return stepped;
+}
+
+// Whether the vCPU has left the breakpoint and steps no more. The stub may tell of another vCPU,
+// which hit its own breakpoint a little later than the one that was told of: it stands there still
+// and hits it again. But a step that was not told goes on, and would pass over a breakpoint.
+Expected<bool> DriverEvents::is_off(GdbSession& stub, const qemu::GdbStop& stop,
+                                    std::uint32_t vcpu) {
+  const auto steps = steppers(stub);
+  const bool asked = std::ranges::find(steps, vcpu) != steps.end();
+  const bool own = stop.thread == vcpu + 1;
+  if (stop.watch != qemu::GdbStop::Watch::none || (own && asked))
+    attachment_.early().push_back(stop);
+  const bool repeats = std::ranges::find(repeating_, point_) != repeating_.end();
+  if (own && (!repeats || asked)) return true;
+  const auto now = stub.read(vcpu);
+  if (!now) return std::unexpected(now.error());
+  const std::uint64_t rip = (*now)[Reg::rip].value_or(0);
+  if (rip == point_) return false;
+  if (own) return true;
+  if (!asked && !has_point_at(rip)) return false;
+  attachment_.early().push_back({.signal = qemu::kSigTrap, .thread = vcpu + 1});
+  return true;
+}
+
+// What else the instruction did, hitting a watchpoint or being a step that was asked for, is kept.
+Expected<void> DriverEvents::step_off(GdbSession& stub, std::uint32_t vcpu) {
+  const std::array<std::uint32_t, 1> alone{vcpu};
+  for (int round = 0; round < kRounds; ++round) {
+    if (auto done = stub.step(alone, GdbSession::Others::stopped); !done) return done;
+    const auto stop = stub.next_stop(Wait::at_most(kStepTime));
+    if (!stop && stop.error().code != Errc::timed_out) return std::unexpected(stop.error());
+    if (!stop) return attachment_.halt();
+    const auto off = is_off(stub, *stop, vcpu);
+    if (!off) return std::unexpected(off.error());
+    if (*off) return {};
+  }
+  return {};
+}
+
+// A step that the stub has not told keeps a vCPU stepping, and the guest would stop for nobody.
+Expected<void> DriverEvents::end_steps(GdbSession& stub) {
+  for (const std::uint32_t vcpu : std::exchange(stepping_, {})) {
+    const std::array<std::uint32_t, 1> alone{vcpu};
+    if (auto done = stub.attend(vcpu); !done) return done;
+    if (auto done = stub.step(alone, GdbSession::Others::stopped); !done) return done;
+    const auto stop = stub.next_stop(Wait::at_most(kStepTime));
+    if (!stop && stop.error().code == Errc::timed_out)
+      if (auto done = attachment_.halt(); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace microvmi::qemu_driver
