@@ -9,6 +9,7 @@ void add_dump_races();
 void add_image_contests();
 void add_scan_deadlines();
 void add_translate_contests();
+void add_vcpu_races();
 void add_view_contests();
 void add_write_contests();
 

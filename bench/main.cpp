@@ -18,5 +18,6 @@ int main(int argc, char** argv) {
   microvmi::bench::add_write_contests();
   microvmi::bench::add_dump_races();
   microvmi::bench::add_scan_deadlines();
+  microvmi::bench::add_vcpu_races();
   return microvmi::bench::run(argc, argv);
 }

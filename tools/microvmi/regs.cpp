@@ -10,8 +10,6 @@
 namespace microvmi::tool {
 namespace {
 
-constexpr std::uint32_t kMostVcpus = 4096;  // KVM_MAX_VCPUS of x86; a bound where none is told
-
 struct Options {
   std::optional<std::string> vcpu;
   std::vector<std::string> set;
@@ -45,16 +43,15 @@ Registers wanted_of(Session& session, const std::vector<std::string>& settings) 
 
 Result<std::vector<Vcpu>> read_all(Vm& vm, std::optional<VcpuId> only) {
   std::vector<Vcpu> out;
-  const auto told = vm.info().vcpus;
-  const std::uint32_t first = only ? to_integer(*only) : 0;
-  const std::uint32_t count = only ? 1 : std::min(told.value_or(kMostVcpus), kMostVcpus);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    auto registers = vm.read_registers(VcpuId{first + i});
-    // Where nobody told how many there are, the first that is missing ends them.
-    if (!registers && !told && i != 0 && registers.error().code == Errc::not_found) break;
-    if (!registers) return failed(registers.error());
-    out.push_back({first + i, *registers});
+  if (only) {
+    const auto one = vm.read_registers(*only);
+    if (!one) return failed(one.error());
+    out.push_back({to_integer(*only), *one});
+    return out;
   }
+  const auto all = vm.read_all_registers();
+  if (!all) return failed(all.error());
+  for (const VcpuRegisters& one : *all) out.push_back({to_integer(one.vcpu), one.registers});
   return out;
 }
 

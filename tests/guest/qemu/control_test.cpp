@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run control of live guests: through the monitor, without it, and with others at it.
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include "guest/qemu/driver.hpp"
 
 namespace microvmi {
@@ -97,6 +101,36 @@ TEST(QemuControlTest, AnotherArchitectureHasMemoryAndRunControl) {
   EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::not_supported);
   EXPECT_EQ(vm->running().value(), false);
   EXPECT_TRUE(vm->memory().read_value<std::uint64_t>(vm->memory().map()->regions.front().gpa));
+}
+
+// As libvirt does it: the command line has a number where the path would be.
+TEST(QemuControlTest, AMonitorOnAPassedDescriptorIsFound) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const TempFolder folder;
+  const std::string path = folder.path() / "monitor.sock";
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  ASSERT_LT(path.size(), sizeof(address.sun_path));
+  path.copy(address.sun_path, path.size());
+  ASSERT_EQ(::bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  const auto guest = TinyGuest::boot(
+      {.memory = "64M",
+       .monitor = Monitor::none,
+       .args = {"-chardev",
+                "socket,id=charmonitor,fd=" + std::to_string(listener) + ",server=on,wait=off",
+                "-mon", "chardev=charmonitor,id=monitor,mode=control"}});
+  ::close(listener);
+  ASSERT_TRUE(guest) << guest.error();
+  auto vm = open_driver((*guest)->qemu());
+  ASSERT_TRUE(vm) << vm.error().message;
+  ASSERT_TRUE(vm->pause());
+  EXPECT_EQ((*guest)->qemu().running().value(), false);
+  const auto regs = vm->read_registers(VcpuId{0});
+  ASSERT_TRUE(regs) << to_text(regs.error());
+  expect_registers(*regs, (*guest)->truth());
+  ASSERT_TRUE(vm->resume());
+  EXPECT_TRUE(runs(*vm, **guest));
 }
 
 TEST(QemuControlTest, AQemuThatDiesIsDisconnected) {
