@@ -93,12 +93,13 @@ class Reception {
     while (clients_.size() < kMostClients) {
       auto socket = native::accept(endpoint_.socket_.get());
       if (!socket) return std::unexpected(std::move(socket.error()));
-      if (!*socket) break;
-      auto pid = endpoint_.admit((*socket)->get());
+      std::optional<host::Descriptor> fd = *std::move(socket);
+      if (!fd) break;
+      auto pid = endpoint_.admit(fd->get());
       if (!pid)
         send_away(pid.error().message);
       else
-        clients_.push_back({.socket = **std::move(socket),
+        clients_.push_back({.socket = *std::move(fd),
                             .pid = *pid,
                             .deadline = Wait::Clock::now() + kHandshakeTime});
     }
