@@ -7,6 +7,7 @@ namespace microvmi::bench {
 void add_copy_contests();
 void add_dump_races();
 void add_image_contests();
+void add_kdump_contests();
 void add_scan_deadlines();
 void add_translate_contests();
 void add_vcpu_races();

@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
               watched ? "a load" : "poll: perf events are forbidden here");
   microvmi::bench::add_copy_contests();
   microvmi::bench::add_image_contests();
+  microvmi::bench::add_kdump_contests();
   microvmi::bench::add_translate_contests();
   microvmi::bench::add_view_contests();
   microvmi::bench::add_write_contests();
