@@ -145,6 +145,22 @@ std::optional<std::uint64_t> hex_number(std::string_view text) {
   return value;
 }
 
+const char* trouble_of(const GdbStop& stop) {
+  // GDB_SIGNAL_QUIT, ABRT, ALRM and IO.
+  switch (stop.signal) {
+    case 3:
+      return "the guest was shut down";
+    case 6:
+      return "an internal error: the accelerator could not run an instruction";
+    case 14:
+      return "the guest's watchdog expired";
+    case 23:
+      return "an error of input or output";
+    default:
+      return nullptr;
+  }
+}
+
 bool is_gdb_stop(std::string_view data) {
   return data.size() >= 3 && (data.front() == 'T' || data.front() == 'S') &&
          hex_number(data.substr(1, 2));

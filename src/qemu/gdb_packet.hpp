@@ -61,6 +61,10 @@ struct GdbStop {
 inline constexpr std::uint8_t kSigInt = 2;   // GDB's include/gdb/signals.def: GDB_SIGNAL_INT
 inline constexpr std::uint8_t kSigTrap = 5;  // GDB_SIGNAL_TRAP
 
+// Why QEMU itself stopped the guest, where it did (gdb_vm_state_change() of its gdbstub); else
+// null.
+[[nodiscard]] const char* trouble_of(const GdbStop& stop);
+
 // Whether it can be one at all, and the one it is.
 [[nodiscard]] bool is_gdb_stop(std::string_view data);
 [[nodiscard]] Expected<GdbStop> parse_gdb_stop(std::string_view data);

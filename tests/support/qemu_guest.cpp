@@ -117,7 +117,7 @@ void QemuGuest::write_command_line() {
   argv_ = {(o.program.empty() ? find_program(kQemu).value_or(kQemu) : o.program).string()};
   const auto add = [&](auto&&... words) { (argv_.emplace_back(words), ...); };
   if (o.name) add("-name", *o.name);
-  add(o.machine_option, machine, "-accel", "tcg", "-nodefaults", "-display", "none");
+  add(o.machine_option, machine, "-accel", o.accelerator, "-nodefaults", "-display", "none");
   add("-no-user-config");
   if (!o.memory.empty()) add("-m", o.memory);
   if (!object.empty()) add("-object", object);

@@ -58,6 +58,7 @@ enum class Monitor : std::uint8_t { none, absolute, relative };
 struct QemuOptions {
   std::string machine = "pc";  // what follows -machine
   std::string machine_option = "-machine";
+  std::string accelerator = "tcg";
   std::string memory = "512M";  // what follows -m; empty: not given
   RamBackend backend = RamBackend::anonymous;
   std::string backend_id = "mem0";

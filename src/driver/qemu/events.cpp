@@ -158,7 +158,10 @@ Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
   // By another's hand: the guest goes on when that one lets it, and not by ours.
   if (stop.signal != qemu::kSigTrap) {
     attachment_.should_run(false);
-    return {};
+    const char* const trouble = qemu::trouble_of(stop);
+    if (!trouble) return {};
+    return fail(Errc::io, fmt::format("QEMU stopped the guest: {}", trouble), {},
+                "QEMU's own messages and its query-status tell more");
   }
   if (!stop.thread) return fail(Errc::protocol, "the gdb stub does not tell which vCPU stopped");
   if (!run_control_.paused()) attachment_.should_run(true);

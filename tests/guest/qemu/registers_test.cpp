@@ -80,7 +80,9 @@ TEST_P(RegistersTest, OfAPausedGuestAreTheMonitorsAndMore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, RegistersTest,
-                         testing::Values(Machine{"pc", 1}, Machine{"q35", 4}), [](const auto& one) {
+                         testing::Values(Machine{"pc", 1}, Machine{"pc", 4}, Machine{"q35", 1},
+                                         Machine{"q35", 4}),
+                         [](const auto& one) {
                            return one.param.machine + std::to_string(one.param.vcpus);
                          });
 

@@ -69,6 +69,11 @@ TEST(GdbPacketTest, StopRepliesTellWhoAndWhy) {
   EXPECT_EQ(watch->watch, GdbStop::Watch::access);
   EXPECT_EQ(watch->address, 0xffff900000001000U);
   EXPECT_EQ(parse_gdb_stop("S02")->signal, kSigInt);
+  EXPECT_EQ(trouble_of(*parse_gdb_stop("S02")), nullptr);
+  EXPECT_EQ(trouble_of(*parse_gdb_stop("T05thread:01;")), nullptr);
+  EXPECT_STREQ(trouble_of(*parse_gdb_stop("T03thread:01;")), "the guest was shut down");
+  EXPECT_THAT(trouble_of(*parse_gdb_stop("T06thread:01;")),
+              testing::HasSubstr("an internal error"));
   EXPECT_EQ(parse_gdb_stop("W00").error().code, Errc::disconnected);
   for (const char* bad : {"", "T", "T0", "OK", "T05thread:;", "T05thread:0;", "T05thread:-1;",
                           "T05thread:p;", "T05watch:;", "Txx"})
