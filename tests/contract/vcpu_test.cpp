@@ -21,7 +21,9 @@ TEST_P(VcpuContract, EachVcpuHasRegistersAndTheNextOneIsNotFound) {
   for (std::uint32_t i = 0; i < *count; ++i) {
     const auto registers = vm_->read_registers(VcpuId{i});
     ASSERT_TRUE(registers) << i << ": " << to_text(registers.error());
-    EXPECT_TRUE((*registers)[Reg::rip]) << "a vcpu is somewhere";
+    // An image may have nothing of a vcpu but that it was there.
+    const bool any = i == 0 || can(Capability::run_control) || registers->known().any();
+    EXPECT_EQ((*registers)[Reg::rip].has_value(), any) << "a vcpu is somewhere";
   }
   const auto beyond = vm_->read_registers(VcpuId{*count});
   ASSERT_FALSE(beyond);

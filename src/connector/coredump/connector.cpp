@@ -2,6 +2,7 @@
 // The coredump connector: opens the file, chooses the format, hands over what it made of it.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "connector/coredump/format.hpp"
@@ -10,10 +11,16 @@
 namespace microvmi::coredump_connector {
 namespace {
 
+// A count that an image tells and that nothing proves; CONFIG_NR_CPUS of Linux goes no further.
+constexpr std::uint32_t kMostVcpus = 8192;
+
 // The state that the vCPUs had when the image was made.
 class ImageRegisters final : public RegisterAccess {
  public:
-  explicit ImageRegisters(std::vector<Registers> vcpus) : vcpus_(std::move(vcpus)) {}
+  // Of `count` vCPUs; those beyond the list have no known register.
+  ImageRegisters(std::vector<Registers> vcpus, std::uint32_t count)
+      : vcpus_(std::move(vcpus)),
+        count_(std::max<std::size_t>(vcpus_.size(), std::min(count, kMostVcpus))) {}
   [[nodiscard]] bool any() const { return !vcpus_.empty(); }
   // Of the first vCPU of which it is known.
   [[nodiscard]] std::optional<std::uint64_t> first(Reg reg) const {
@@ -25,8 +32,9 @@ class ImageRegisters final : public RegisterAccess {
   [[nodiscard]] Expected<Registers> read(VcpuId vcpu) override {
     const auto index = static_cast<std::size_t>(vcpu);
     if (index < vcpus_.size()) return vcpus_[index];
-    return fail(Errc::not_found, "the image has the registers of " + std::to_string(vcpus_.size()) +
-                                     " vCPUs, none of vCPU " + std::to_string(index));
+    if (index < count_) return Registers{};
+    return fail(Errc::not_found, "the image is of " + std::to_string(count_) +
+                                     " vCPUs; there is no vCPU " + std::to_string(index));
   }
   [[nodiscard]] Expected<void> write(VcpuId, const Registers&) override {
     return fail(Errc::read_only, "an image's registers cannot be written");
@@ -34,6 +42,7 @@ class ImageRegisters final : public RegisterAccess {
 
  private:
   std::vector<Registers> vcpus_;
+  std::size_t count_;
 };
 
 class Coredump final : public Driver {
@@ -41,7 +50,7 @@ class Coredump final : public Driver {
   explicit Coredump(Image image)
       : memory_(std::move(image.memory)),
         info_(std::move(image.info)),
-        registers_(std::move(image.vcpus)) {
+        registers_(std::move(image.vcpus), info_.vcpus.value_or(0)) {
     info_.connector = "coredump";
     add_page_table();
   }

@@ -170,7 +170,9 @@ Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
   qemu::GdbSession& stub = *attachment_.session();
   const auto registers = stub.read(index);
   if (!registers) return std::unexpected(registers.error());
-  std::erase(stepping_, index);
+  if (std::erase(stepping_, index) != 0 && stop.watch == qemu::GdbStop::Watch::none &&
+      is_idle(index, *registers))
+    return {};
   if (stop.watch != qemu::GdbStop::Watch::none) find_watches(stop, vcpu, *registers);
   for (const Asked& one : asked_)
     if (std::holds_alternative<SingleStep::Filter>(one.what) && is_for(one.vcpu, vcpu)) {
@@ -199,6 +201,7 @@ void DriverEvents::find_breakpoints(VcpuId vcpu, const Registers& registers) {
   at_point_.reset();
   if (!rip || !has_point_at(*rip)) return;
   at_point_ = to_integer(vcpu);
+  at_point_state_ = registers;
   point_ = *rip;
   for (const Asked& one : asked_) {
     const auto* const filter = std::get_if<Breakpoint::Filter>(&one.what);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <variant>
 #include <vector>
@@ -56,6 +57,7 @@ class DriverEvents final : public EventControl {
   [[nodiscard]] Expected<bool> is_off(qemu::GdbSession& stub, const qemu::GdbStop& stop,
                                       std::uint32_t vcpu);
   [[nodiscard]] Expected<void> end_steps(qemu::GdbSession& stub);
+  [[nodiscard]] bool is_idle(std::uint32_t vcpu, const Registers& registers);
   void look_at_code(qemu::GdbSession& stub, const qemu::GdbPoint& point);
   [[nodiscard]] bool has_point_at(std::uint64_t rip) const;
   [[nodiscard]] std::vector<std::uint32_t> steppers(const qemu::GdbSession& stub) const;
@@ -71,10 +73,13 @@ class DriverEvents final : public EventControl {
   std::deque<Ready> ready_;
   std::optional<std::uint64_t> pending_;  // the ticket of the event that was taken
   std::uint64_t tickets_ = 0;
-  std::uint64_t point_ = 0;                // the breakpoint that at_point_ stands at
-  std::optional<std::uint32_t> at_point_;  // the vCPU that stands at a breakpoint
-  std::vector<std::uint64_t> repeating_;   // breakpoints at REP instructions
-  std::vector<std::uint32_t> stepping_;    // vCPUs whose step the stub has not told yet
+  std::uint64_t point_ = 0;                         // the breakpoint that at_point_ stands at
+  std::optional<std::uint32_t> at_point_;           // the vCPU that stands at a breakpoint
+  Registers at_point_state_;                        // of that vCPU
+  std::vector<std::uint64_t> repeating_;            // breakpoints at REP instructions
+  std::vector<std::uint32_t> stepping_;             // vCPUs whose step the stub has not told yet
+  std::map<std::uint32_t, Registers> before_step_;  // where each of them was stopped last
+  int idle_steps_ = 0;                              // one after the other
 };
 
 }  // namespace microvmi::qemu_driver

@@ -88,7 +88,10 @@ Expected<Registers> DriverRegisters::read(VcpuId vcpu) {
 }
 
 Expected<void> DriverRegisters::write(VcpuId vcpu, const Registers& registers) {
-  if (registers.known().none()) return {};
+  if (registers.known().none()) {
+    const auto there = read(vcpu);
+    return there ? Expected<void>{} : std::unexpected(there.error());
+  }
   const bool attached = attachment_.session() != nullptr;
   const auto stub = attachment_.attach();
   if (!stub) return std::unexpected(stub.error());

@@ -18,6 +18,11 @@ constexpr auto kStepTime = 500ms;
 // Enough for prefixes and opcode.
 constexpr std::size_t kCode = 8;
 
+// Steps one after the other that may have done nothing. QEMU 7.2 tells one where the vCPU was
+// kicked before its instruction began (cpu_tb_exec in accel/tcg/cpu-exec.c); a jump to itself is
+// one too.
+constexpr int kIdleSteps = 8;
+
 // More rounds than a string instruction has that works on a page; then it hits again.
 constexpr int kRounds = 5000;
 
@@ -37,6 +42,16 @@ bool repeats(std::string_view code) {
 }
 
 }  // namespace
+
+// Whether a vCPU is where it was before its step, and worth another one.
+bool DriverEvents::is_idle(std::uint32_t vcpu, const Registers& registers) {
+  const auto before = before_step_.find(vcpu);
+  const bool idle =
+      before != before_step_.end() && before->second == registers && ++idle_steps_ < kIdleSteps;
+  if (!idle) idle_steps_ = 0;
+  before_step_[vcpu] = registers;
+  return idle;
+}
 
 void DriverEvents::look_at_code(GdbSession& stub, const qemu::GdbPoint& point) {
   if (point.kind > qemu::GdbPoint::Kind::hardware) return;
@@ -83,7 +98,10 @@ Expected<void> DriverEvents::step_over(GdbSession& stub) {
     const auto now = stub.read(vcpu);
     if (!now) return std::unexpected(now.error());
     if (!has_point_at((*now)[Reg::rip].value_or(0))) return {};
+    at_point_state_ = *now;
   }
+  before_step_[vcpu] = at_point_state_;
+  idle_steps_ = 0;
   if (auto done = stub.hold_interrupts(true); !done) return done;
   if (!kvm_) return step_off(stub, vcpu);
   const std::vector<qemu::GdbPoint> points = attachment_.points();
@@ -103,12 +121,13 @@ Expected<bool> DriverEvents::is_off(GdbSession& stub, const qemu::GdbStop& stop,
   const auto steps = steppers(stub);
   const bool asked = std::ranges::find(steps, vcpu) != steps.end();
   const bool own = stop.thread == vcpu + 1;
+  const auto now = stub.read(vcpu);
+  if (!now) return std::unexpected(now.error());
+  if (own && stop.watch == qemu::GdbStop::Watch::none && is_idle(vcpu, *now)) return false;
   if (stop.watch != qemu::GdbStop::Watch::none || (own && asked))
     attachment_.early().push_back(stop);
   const bool repeats = std::ranges::find(repeating_, point_) != repeating_.end();
   if (own && (!repeats || asked)) return true;
-  const auto now = stub.read(vcpu);
-  if (!now) return std::unexpected(now.error());
   const std::uint64_t rip = (*now)[Reg::rip].value_or(0);
   if (rip == point_) return false;
   if (own) return true;
