@@ -17,6 +17,7 @@ constexpr std::size_t kMiddleBase = 2049;  // those of a three-byte match after 
 constexpr unsigned kFirstLiterals = 17;    // what a first byte has above its number of literals
 constexpr std::size_t kShortestRun = 3;    // of a literal run, without its number
 constexpr std::size_t kMostTrailing = 3;   // literals that follow a match
+constexpr std::ptrdiff_t kMargin = 64;     // more than any instruction of the fast way goes on
 
 class Decoder {
  public:
@@ -29,8 +30,10 @@ class Decoder {
 
   std::optional<std::size_t> run() {
     if (in_left() == 0 || !first()) return std::nullopt;
-    while (!is_over_)
+    while (!is_over_) {
+      if (!far_from_the_ends()) return std::nullopt;
       if (in_left() == 0 || !step(*in_++)) return std::nullopt;
+    }
     if (in_ != in_end_) return std::nullopt;
     return static_cast<std::size_t>(out_ - begin_);
   }
@@ -47,6 +50,75 @@ class Decoder {
     const unsigned count = *in_++ - kFirstLiterals;
     before_ = count <= kMostTrailing ? count : kRun;
     return literals(count);
+  }
+
+  // The two commonest instructions, where neither end is near: no other check than that of the
+  // distance, and copies longer than what they are for. Places are kept in registers: what is
+  // written may be anything for the compiler, members of this too. Stops before any other.
+  bool far_from_the_ends() {
+    const std::uint8_t* in = in_;
+    std::uint8_t* out = out_;
+    unsigned before = before_;
+    bool good = true;
+    while (in_end_ - in >= kMargin && out_end_ - out >= kMargin) {
+      const unsigned code = *in;
+      if (code >= 64) {
+        const std::ptrdiff_t distance = (std::ptrdiff_t{in[1]} << 3) + (code >> 2 & 7) + 1;
+        good = distance <= out - begin_;
+        if (!good) break;
+        copy_short(out, out - distance, distance);
+        out += (code >> 5) + 1;
+        in += 2;
+      } else if (code >= 32 && (code & 31) != 0) {
+        const std::ptrdiff_t distance = (in[1] >> 2) + (std::ptrdiff_t{in[2]} << 6) + 1;
+        good = distance <= out - begin_;
+        if (!good) break;
+        const unsigned length = (code & 31) + 2;
+        copy_long(out, out - distance, distance, length);
+        out += length;
+        in += 3;
+      } else if (code < 16 && before == kNothing && code != 0) {
+        std::memcpy(out, in + 1, 32);
+        out += code + kShortestRun;
+        in += code + kShortestRun + 1;
+        before = kRun;
+        continue;
+      } else {
+        break;
+      }
+      // Of both, the last two bits of the byte before the last.
+      before = in[-2] & 3;
+      std::memcpy(out, in, sizeof(std::uint32_t));
+      out += before;
+      in += before;
+    }
+    in_ = in;
+    out_ = out;
+    before_ = before;
+    return good;
+  }
+
+  // Up to 8 bytes.
+  static void copy_short(std::uint8_t* out, const std::uint8_t* from, std::ptrdiff_t distance) {
+    if (distance >= 8) [[likely]] {
+      std::memcpy(out, from, 8);
+    } else {
+      for (int i = 0; i < 8; ++i) out[i] = from[i];
+    }
+  }
+
+  // Up to 33.
+  static void copy_long(std::uint8_t* out, const std::uint8_t* from, std::ptrdiff_t distance,
+                        unsigned length) {
+    if (distance >= 16) [[likely]] {
+      std::memcpy(out, from, 16);
+      if (length > 16) {
+        std::memcpy(out + 16, from + 16, 16);
+        out[32] = from[32];
+      }
+    } else {
+      for (unsigned i = 0; i < length; ++i) out[i] = from[i];
+    }
   }
 
   bool step(unsigned code) {
