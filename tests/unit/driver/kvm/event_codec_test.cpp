@@ -2,6 +2,9 @@
 // Events and their replies as bytes, laid out by hand from kvmi.h.
 #include <gmock/gmock.h>
 
+#include <deque>
+#include <utility>
+
 #include "driver/kvm/codec.hpp"
 #include "unit/driver/kvm/bytes.hpp"
 
@@ -30,9 +33,12 @@ Bytes common_v12(std::uint16_t vcpu, std::uint16_t event) {
   return out + block;
 }
 
-Expected<EventMessage> parse(Dialect dialect, const Bytes& payload, std::uint16_t id = 1) {
-  return parse_event(
-      dialect, {.id = id, .size = static_cast<std::uint16_t>(payload.size()), .seq = 7}, payload);
+// What is parsed points into the payload, so that none is ever dropped here.
+Expected<EventMessage> parse(Dialect dialect, Bytes payload, std::uint16_t id = 1) {
+  static std::deque<Bytes> kept;
+  const Bytes& bytes = kept.emplace_back(std::move(payload));
+  return parse_event(dialect,
+                     {.id = id, .size = static_cast<std::uint16_t>(bytes.size()), .seq = 7}, bytes);
 }
 
 TEST(KvmiEvents, ACrEventOfV7) {
