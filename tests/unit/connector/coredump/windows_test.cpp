@@ -79,7 +79,12 @@ TEST_P(WindowsSimulatedTest, ItsFactsAndRegisters) {
   EXPECT_EQ((*ours)[Reg::cr4], std::nullopt);
   EXPECT_EQ((*ours)[Reg::r15].has_value(), wide);
   EXPECT_EQ((*ours)[Reg::dr7].has_value(), !wide) << "by ContextFlags";
-  EXPECT_EQ(vm->read_registers(VcpuId{1}).error().code, Errc::not_found);
+  const auto other = vm->read_registers(VcpuId{1});
+  ASSERT_TRUE(other) << to_text(other.error());
+  EXPECT_TRUE(other->known().none()) << "only the vcpu that crashed is told of";
+  const auto beyond = vm->read_registers(VcpuId{3});
+  ASSERT_FALSE(beyond);
+  EXPECT_EQ(beyond.error().code, Errc::not_found);
 }
 
 TEST_P(WindowsSimulatedTest, CutOffAnywhereItIsAnErrorOrSaysWhatIsMissing) {
