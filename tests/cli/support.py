@@ -8,6 +8,7 @@ import shutil
 import struct
 import subprocess
 import tempfile
+import time
 import unittest
 
 TOOL = os.environ["MICROVMI_TOOL"]
@@ -44,6 +45,16 @@ def elf_core(segments):
         out += struct.pack("<IIQQQQQQ", 1, 6, offset, 0, gpa, len(data), len(data), 0)
         offset += len(data)
     return out + b"".join(data for _, data in segments)
+
+
+def soon(condition, seconds=60):
+    """Whether it comes true; the time is generous, for a busy machine."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 class CliTest(unittest.TestCase):

@@ -8,7 +8,7 @@ import time
 import unittest
 
 import qemu
-from support import TOOL, CliTest, pattern
+from support import TOOL, CliTest, pattern, soon
 
 
 def guards():
@@ -22,15 +22,6 @@ def guards():
         except OSError:
             pass
     return found
-
-
-def soon(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")

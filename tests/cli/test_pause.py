@@ -2,20 +2,10 @@
 """microvmi pause and resume on a real QEMU, asked of its other monitor."""
 import os
 import signal
-import time
 import unittest
 
 import qemu
-from support import CliTest
-
-
-def soon(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
+from support import CliTest, soon
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")

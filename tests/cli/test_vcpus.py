@@ -4,22 +4,12 @@ import json
 import os
 import pathlib
 import signal
-import time
 import unittest
 
 import qemu
-from support import CliTest
+from support import CliTest, soon
 
 KERNEL = os.environ.get("MICROVMI_TINY_GUEST", "")
-
-
-def soon(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")

@@ -10,6 +10,23 @@
     .long FLAGS
     .long -(MAGIC + FLAGS)
 
+/* With the tables at pml4; of the boot processor and of those that it starts. */
+    .macro turn_paging_on
+    movl %cr4, %eax
+    orl $0xA0, %eax                     /* PAE, PGE */
+    movl %eax, %cr4
+    movl $pml4, %eax
+    movl %eax, %cr3
+    movl $0xC0000080, %ecx              /* EFER */
+    rdmsr
+    orl $0x901, %eax                    /* SCE, LME, NXE */
+    wrmsr
+    movl %cr0, %eax
+    andl $0x9FFFFFFF, %eax              /* caches on */
+    orl $0x80010021, %eax               /* PG, WP, NE, PE */
+    movl %eax, %cr0
+    .endm
+
 /* ---- 32 bits: identity map of the first 4 GiB in 2 MiB pages, then long mode ---- */
     .section .text.boot, "ax"
     .code32
@@ -34,19 +51,7 @@ entry:
     cmpl $2048, %ecx
     jne 1b
 
-    movl %cr4, %eax
-    orl $0xA0, %eax                     /* PAE, PGE */
-    movl %eax, %cr4
-    movl $pml4, %eax
-    movl %eax, %cr3
-    movl $0xC0000080, %ecx              /* EFER */
-    rdmsr
-    orl $0x901, %eax                    /* SCE, LME, NXE */
-    wrmsr
-    movl %cr0, %eax
-    andl $0x9FFFFFFF, %eax              /* caches on */
-    orl $0x80010021, %eax               /* PG, WP, NE, PE */
-    movl %eax, %cr0
+    turn_paging_on
     lgdt gdt_pointer
     ljmp $0x8, $entry64
 
@@ -161,19 +166,7 @@ ap_32:
     movl %eax, %ds
     movl %eax, %es
     movl %eax, %ss
-    movl %cr4, %eax
-    orl $0xA0, %eax                     /* PAE, PGE */
-    movl %eax, %cr4
-    movl $pml4, %eax
-    movl %eax, %cr3
-    movl $0xC0000080, %ecx              /* EFER */
-    rdmsr
-    orl $0x901, %eax                    /* SCE, LME, NXE */
-    wrmsr
-    movl %cr0, %eax
-    andl $0x9FFFFFFF, %eax              /* caches on */
-    orl $0x80010021, %eax               /* PG, WP, NE, PE */
-    movl %eax, %cr0
+    turn_paging_on
     ljmp $0x18, $ap_64
     .align 8
 ap_gdt:
