@@ -73,18 +73,28 @@ Expected<StubPlan> plan_of(const std::vector<std::string>& words) {
 }
 
 Expected<void> repair(const StubPlan& plan) {
+  const OwnStub own{plan.stub, plan.folder};
+  const AskHuman ask = [&plan](std::string_view line) { return ask_any(plan, line); };
   const auto process = host::stat_of(plan.stub.pid);
-  if (!process || process->state == 'Z' || process->start_time != plan.start_time)
+  if (!process || process->state == 'Z' || process->start_time != plan.start_time) {
+    if (!plan.folder.empty()) remove_folder(own);
     return fail(Errc::disconnected, "the QEMU process is gone");
+  }
+  if (!plan.folder.empty()) {
+    const auto started = has_stub(own, ask);
+    if (!started) return std::unexpected(started.error());
+    if (!*started) {
+      remove_folder(own);
+      return {};
+    }
+  }
   auto session = GdbSession::attach(plan.stub, kEach);
   if (!session) return std::unexpected(std::move(session.error()));
   if (plan.runs) {
     if (auto done = session->clear_steps(); !done) return done;
     if (auto done = session->detach(true, {}); !done) return done;
   }
-  if (plan.folder.empty()) return {};
-  return end_stub({plan.stub, plan.folder},
-                  [&plan](std::string_view line) { return ask_any(plan, line); });
+  return plan.folder.empty() ? Expected<void>{} : end_stub(own, ask);
 }
 
 }  // namespace microvmi::qemu

@@ -15,11 +15,22 @@ using AskHuman = std::function<Expected<std::string>(std::string_view line)>;
 
 struct OwnStub {
   Monitor stub{};
-  std::string folder{};  // as this process sees it
+  std::string folder{};  // as this process sees it, /proc/PID/root/... in another root than ours
 };
 
-// The folder belongs to the user of the QEMU process, which has to make the socket in it.
-[[nodiscard]] Expected<OwnStub> start_stub(std::uint32_t pid, const AskHuman& ask);
+// Where it would be: a new name, of which nothing exists yet. Known before the stub is started, so
+// that whoever ends it when this program is killed can be told first.
+[[nodiscard]] Expected<OwnStub> plan_stub(std::uint32_t pid);
+
+// The folder belongs to the user of the QEMU process, which has to make the socket in it. Nothing
+// is left where it fails.
+[[nodiscard]] Expected<void> start_stub(const OwnStub& own, const AskHuman& ask);
+
+// Whether QEMU has that stub, which is another question than whether somebody tried to start it.
+[[nodiscard]] Expected<bool> has_stub(const OwnStub& own, const AskHuman& ask);
+
+// What start_stub() made in the file system, for a QEMU that has no such stub.
+void remove_folder(const OwnStub& own);
 
 // `gdbserver none`, and the folder is gone. What the monitor refuses is told, the folder goes
 // anyway.

@@ -14,11 +14,17 @@ from test_live import guards, soon
 KERNEL = os.environ.get("MICROVMI_TINY_GUEST", "")
 
 
+def stub_folders():
+    """Those that hold the socket of a stub."""
+    return {str(one) for place in ("/run", "/tmp") for one in pathlib.Path(place).glob("microvmi-" + "[0-9a-f]" * 32)}
+
+
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")
 @unittest.skipUnless(KERNEL and pathlib.Path(KERNEL).is_file(), "the tiny guest is not built here")
 class QemuTest(CliTest):
     def setUp(self):
         super().setUp()
+        self.folders = stub_folders()
         self.name = f"cli vcpus {os.getpid()}"
         serial = self.path("serial")
         self.guest = qemu.Qemu(self.folder, self.name, "-kernel", KERNEL, "-serial", f"file:{serial}",
@@ -43,6 +49,7 @@ class QemuTest(CliTest):
         self.assertTrue(self.grows())
         self.assertTrue(soon(lambda: not self.has_stub()), "the stub was not ended")
         self.assertTrue(soon(lambda: not guards()))
+        self.assertTrue(soon(lambda: not stub_folders() - self.folders), "a folder was left")
 
     def test_registers_are_those_that_the_guest_printed(self):
         vcpus = self.ok("regs", "--json", self.name).json
@@ -77,7 +84,8 @@ class QemuTest(CliTest):
             self.left_in_order()
 
     def test_killed_at_any_moment(self):
-        for delay in range(0, 260, 40):
+        # Close together where a quick program starts the stub, further on for a slow one.
+        for delay in [*range(0, 60, 4), *range(60, 420, 40)]:
             tool = self.start("events", "--breakpoint", self.loop, self.name)
             time.sleep(delay / 1000)
             tool.kill()

@@ -267,7 +267,9 @@ TEST(GuardLaunchTest, TheHelperIsFoundBesideTheLibraryAndSpeaksOurVersion) {
   EXPECT_THAT(*channel->receive(wait), testing::ElementsAre("ok"));
   ASSERT_TRUE(channel->send({"pause"}));
   EXPECT_THAT(channel->receive(wait)->at(0), "failed");
-  ASSERT_TRUE(channel->send({"open", "memflow", "1000", ""}));
+  // Named, for any QEMU that runs on this machine would do where nothing is.
+  ASSERT_TRUE(channel->send(
+      {"open", "memflow", "1000", "", "memflow.qemu-procfs.vm-name", "no guest has this name"}));
   EXPECT_THAT(channel->receive(wait)->at(0), "failed") << "nothing to open";
   channel->finish();
   EXPECT_EQ(channel->receive(wait).error().code, Errc::disconnected);

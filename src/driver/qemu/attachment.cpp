@@ -53,8 +53,7 @@ Expected<qemu::Monitor> Attachment::find_stub() {
   auto running = running_stub();
   if (!running) return std::unexpected(std::move(running.error()));
   if (*running) return **std::move(running);
-  auto own = qemu::start_stub(process_.pid,
-                              [this](std::string_view line) { return monitors_.human(line); });
+  auto own = qemu::plan_stub(process_.pid);
   if (!own) return std::unexpected(std::move(own.error()));
   own_ = *std::move(own);
   return own_->stub;
@@ -69,7 +68,7 @@ Expected<qemu::GdbSession*> Attachment::attach() {
     keeper_.reset();
     return std::unexpected(std::move(error));
   };
-  if (auto done = guard(*stub); !done) return failed(std::move(done.error()));
+  if (auto done = prepare(*stub); !done) return failed(std::move(done.error()));
   auto session = qemu::GdbSession::attach(*stub, options_.each);
   if (!session) return failed(std::move(session.error()));
   session_.emplace(*std::move(session));
@@ -88,6 +87,15 @@ qemu::StubPlan Attachment::plan(const qemu::Monitor& stub, bool runs) const {
           .runs = runs,
           .folder = own_ ? own_->folder : std::string(),
           .monitors = qemu::monitors_of(process_)};
+}
+
+// Guarded first: a stub that is started is ended by the guard if this program is killed at once.
+Expected<void> Attachment::prepare(const qemu::Monitor& stub) {
+  auto done = guard(stub);
+  if (done && own_)
+    done = qemu::start_stub(*own_, [this](std::string_view line) { return monitors_.human(line); });
+  if (!done) own_.reset();  // there is none to be ended
+  return done;
 }
 
 // Before the connection, which stops the guest.

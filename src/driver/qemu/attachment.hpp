@@ -74,6 +74,7 @@ class Attachment {
   [[nodiscard]] Expected<void> end_own_stub();
   void look_again();
   [[nodiscard]] qemu::StubPlan plan(const qemu::Monitor& stub, bool runs) const;
+  [[nodiscard]] Expected<void> prepare(const qemu::Monitor& stub);
   [[nodiscard]] Expected<void> guard(const qemu::Monitor& stub);
 
   qemu::QemuProcess process_;
