@@ -6,9 +6,9 @@
 
 #include <algorithm>
 
+#include "arch/x86/firmware.hpp"
 #include "connector/coredump/elf_headers.hpp"
 #include "connector/coredump/elf_notes.hpp"
-#include "connector/coredump/firmware.hpp"
 #include "connector/coredump/pieces.hpp"
 #include "connector/coredump/vmcoreinfo.hpp"
 #include "connector/coredump/windows_header.hpp"

@@ -7,7 +7,7 @@
 #include <bit>
 #include <utility>
 
-#include "connector/coredump/firmware.hpp"
+#include "arch/x86/firmware.hpp"
 #include "work/parallel.hpp"
 
 namespace microvmi::coredump_connector {

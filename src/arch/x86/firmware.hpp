@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which memory of an x86 image is firmware rather than RAM.
+// Which memory of an x86 machine is firmware rather than RAM.
 #pragma once
 
 #include <cstdint>
 
 #include "microvmi/address.hpp"
 
-namespace microvmi::coredump_connector {
+namespace microvmi {
 
 // What the Intel chipsets decode as firmware below 4 GiB (ICH9 datasheet, FWH decode): RAM is
 // never there, so that what ends at 4 GiB and is no longer holds a flash or its copy.
@@ -16,4 +16,4 @@ namespace microvmi::coredump_connector {
   return to_integer(gpa) + size == kFourGiB && size <= kMostFirmware;
 }
 
-}  // namespace microvmi::coredump_connector
+}  // namespace microvmi
