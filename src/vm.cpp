@@ -29,6 +29,7 @@ std::vector<Capability> Vm::capabilities() const {
   if (driver_->events()) out.push_back(Capability::events);
   if (driver_->injection()) out.push_back(Capability::injection);
   if (driver_->page_access()) out.push_back(Capability::page_access);
+  if (driver_->dirty_pages()) out.push_back(Capability::dirty_pages);
   return out;
 }
 
@@ -122,6 +123,12 @@ Expected<PageAccessControl*> Vm::page_access() {
   PageAccessControl* control = driver_->page_access();
   if (!control) return lacks(Capability::page_access);
   return control;
+}
+
+Expected<DirtyPages*> Vm::dirty_pages() {
+  DirtyPages* pages = driver_->dirty_pages();
+  if (!pages) return lacks(Capability::dirty_pages);
+  return pages;
 }
 
 }  // namespace microvmi

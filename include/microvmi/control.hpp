@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a driver may be able to do beside memory: run control, registers, events, injection, rights.
+// What a driver may be able to do beside memory: run control, registers, events, injection, rights,
+// pages that were written.
 //
 // Threads: one call at a time on all of them together, from any thread.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -114,6 +116,29 @@ class PageAccessControl {
   static std::unexpected<Error> no_views() {
     return fail(Errc::not_supported, "this driver or guest has one view of memory only");
   }
+};
+
+// Whole pages of guest memory.
+struct PageRange {
+  Gpa gpa{};
+  std::uint64_t size = 0;
+  bool operator==(const PageRange&) const = default;
+};
+
+// Which pages are written while the guest runs. Closing ends it.
+class DirtyPages {
+ public:
+  DirtyPages() = default;
+  DirtyPages(const DirtyPages&) = delete;
+  DirtyPages& operator=(const DirtyPages&) = delete;
+  virtual ~DirtyPages() = default;
+  // From now on. busy: it has begun, or another one tracks this guest.
+  [[nodiscard]] virtual Expected<void> begin() = 0;
+  // Every page that was written since begin() or the last take(), by the guest or by the program
+  // that runs it, sorted and apart; perhaps some that were not. A page that is written after this
+  // call comes with the next one. busy: it has not begun.
+  [[nodiscard]] virtual Expected<std::vector<PageRange>> take() = 0;
+  [[nodiscard]] virtual Expected<void> end() = 0;
 };
 
 }  // namespace microvmi

@@ -29,11 +29,12 @@ enum class Capability : std::uint8_t {
   registers,
   events,
   injection,
-  page_access
+  page_access,
+  dirty_pages
 };
-inline constexpr std::array<const char*, 7> kCapabilityNames{
+inline constexpr std::array<const char*, 8> kCapabilityNames{
     "memory_write", "memory_view", "run_control", "registers",
-    "events",       "injection",   "page_access"};
+    "events",       "injection",   "page_access", "dirty_pages"};
 constexpr std::span<const char* const> names(Capability) { return kCapabilityNames; }
 
 // One more thing that is known of a guest: {"machine", "pc-q35-7.2"}.
@@ -70,6 +71,7 @@ class Driver {
   [[nodiscard]] virtual EventControl* events() { return nullptr; }
   [[nodiscard]] virtual Injection* injection() { return nullptr; }
   [[nodiscard]] virtual PageAccessControl* page_access() { return nullptr; }
+  [[nodiscard]] virtual DirtyPages* dirty_pages() { return nullptr; }
 };
 
 }  // namespace microvmi

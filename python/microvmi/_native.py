@@ -31,6 +31,10 @@ class Translation(ctypes.Structure):
                 ("levels", TableEntry * 5)]
 
 
+class Range(ctypes.Structure):
+    _fields_ = [("gpa", _u64), ("size", _u64)]
+
+
 _space = ctypes.POINTER(Space)
 
 for _name, _returns, _takes in [
@@ -61,6 +65,10 @@ for _name, _returns, _takes in [
         ("event_field", _text, [ctypes.c_void_p, _size, ctypes.POINTER(ctypes.c_uint64)]),
         ("event_reply", ctypes.c_int, [ctypes.c_void_p, _text, _u64, _error]),
         ("event_free", None, [ctypes.c_void_p]),
+        ("dirty_begin", ctypes.c_int, [_vm, _error]),
+        ("dirty_take", ctypes.c_int, [_vm, ctypes.POINTER(Range), _size, ctypes.POINTER(_size),
+                                      _error]),
+        ("dirty_end", ctypes.c_int, [_vm, _error]),
         ("error_code", ctypes.c_int, [ctypes.c_void_p]), ("errc_name", _text, [ctypes.c_int]),
         ("error_message", _text, [ctypes.c_void_p]), ("error_hint", _text, [ctypes.c_void_p]),
         ("error_free", None, [ctypes.c_void_p])]:

@@ -4,12 +4,14 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "microvmi/mvmi.h"
 #include "microvmi/vm.hpp"
 
 struct mvmi_vm {
   microvmi::Vm vm;
+  std::vector<microvmi::PageRange> untold{};  // dirty pages that did not fit the last time
 };
 
 struct mvmi_error {

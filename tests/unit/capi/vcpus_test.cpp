@@ -77,6 +77,25 @@ TEST_F(CapiVcpusTest, RunStates) {
   EXPECT_EQ(running, 0);
 }
 
+TEST_F(CapiVcpusTest, DirtyPagesInPartsThatFit) {
+  std::array<mvmi_range, 2> ranges{};
+  std::size_t count = 0;
+  EXPECT_FALSE(mvmi_dirty_take(&vm_, ranges.data(), ranges.size(), &count, &error_));
+  EXPECT_EQ(code(), "busy");
+  ASSERT_TRUE(mvmi_dirty_begin(&vm_, &error_));
+  state_->dirty = {{Gpa{0}, 0x1000}, {Gpa{0x3000}, 0x2000}, {Gpa{0x8000}, 0x1000}};
+  ASSERT_TRUE(mvmi_dirty_take(&vm_, ranges.data(), ranges.size(), &count, &error_));
+  EXPECT_EQ(count, 3U);
+  EXPECT_EQ(ranges[1].gpa, 0x3000U);
+  EXPECT_EQ(ranges[1].size, 0x2000U);
+  ASSERT_TRUE(mvmi_dirty_take(&vm_, ranges.data(), ranges.size(), &count, &error_));
+  EXPECT_EQ(count, 1U);
+  EXPECT_EQ(ranges[0].gpa, 0x8000U);
+  EXPECT_FALSE(mvmi_dirty_take(&vm_, nullptr, 1, &count, &error_));
+  EXPECT_EQ(code(), "invalid_argument");
+  ASSERT_TRUE(mvmi_dirty_end(&vm_, &error_));
+}
+
 TEST_F(CapiVcpusTest, AddressesThroughPageTables) {
   for (const auto& [gpa, value] : {std::pair{0x0000, 0x1007}, {0x1000, 0x4087}})
     ASSERT_TRUE(vm_.vm.memory().write_value(Gpa{static_cast<std::uint64_t>(gpa)},
