@@ -32,3 +32,18 @@ foreach(pair "zlib|libdeflate" "snappy|snappy" "zstd|libzstd")
     message(STATUS "no ${module}: images with ${codec} pages will not be read")
   endif()
 endforeach()
+
+# BPF programs that read what the kernel alone knows: made by clang, loaded by libbpf. Where one is
+# absent the build does without.
+set(MICROVMI_BPF OFF)
+set(MICROVMI_BPF_LIBRARIES "")
+find_program(MICROVMI_BPF_CLANG NAMES clang-19 clang clang-18 clang-17 clang-16 clang-15 clang-14)
+if(PkgConfig_FOUND AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  pkg_check_modules(libbpf QUIET libbpf>=1.0)
+endif()
+if(libbpf_FOUND AND MICROVMI_BPF_CLANG)
+  set(MICROVMI_BPF ON)
+  set(MICROVMI_BPF_LIBRARIES ${libbpf_LINK_LIBRARIES})
+else()
+  message(STATUS "no libbpf or no clang: memory slots of KVM will not be read from the kernel")
+endif()

@@ -29,7 +29,7 @@ if(NOT BUILD_SHARED_LIBS)
   set(MICROVMI_DEPENDENCIES
     "find_dependency(Threads)\nfind_dependency(fmt)\nfind_dependency(tomlplusplus)")
   set(MICROVMI_PRIVATE_LIBRARIES "-ltomlplusplus -lfmt")
-  foreach(library IN LISTS MICROVMI_CODEC_LIBRARIES)
+  foreach(library IN LISTS MICROVMI_CODEC_LIBRARIES MICROVMI_BPF_LIBRARIES)
     string(APPEND MICROVMI_PRIVATE_LIBRARIES " ${library}")
   endforeach()
   string(APPEND MICROVMI_PRIVATE_LIBRARIES " -lstdc++ -lm -lpthread")
