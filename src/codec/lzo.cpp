@@ -2,6 +2,7 @@
 // The instructions of LZO1X, as the kernel's Documentation/staging/lzo.rst describes them.
 #include "codec/lzo.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -205,19 +206,32 @@ class Decoder {
 
   bool match(std::size_t distance, std::size_t length, unsigned trailing) {
     if (distance > static_cast<std::size_t>(out_ - begin_) || length > out_left()) return false;
-    const std::uint8_t* from = out_ - distance;
-    if (out_left() >= length + kStep && distance >= sizeof(std::uint64_t)) {
-      // A step of eight never reads what it has yet to write.
-      for (std::size_t done = 0; done < length; done += sizeof(std::uint64_t))
-        std::memcpy(out_ + done, from + done, sizeof(std::uint64_t));
-    } else if (distance == 1) {
-      std::memset(out_, *from, length);
-    } else {
-      for (std::size_t done = 0; done < length; ++done) out_[done] = from[done];
-    }
+    if (out_left() >= length + kStep && distance >= sizeof(std::uint64_t))
+      copy_in_steps(out_ - distance, length);
+    else
+      repeat(distance, length);
     out_ += length;
     before_ = trailing;
     return trailing == 0 || few_literals(trailing);
+  }
+
+  // A step of eight never reads what it has yet to write.
+  void copy_in_steps(const std::uint8_t* from, std::size_t length) {
+    for (std::size_t done = 0; done < length; done += sizeof(std::uint64_t))
+      std::memcpy(out_ + done, from + done, sizeof(std::uint64_t));
+  }
+
+  // What was repeated once is twice as long for the next time: a page of zeros is one match, up to
+  // the end.
+  void repeat(std::size_t period, std::size_t length) {
+    const std::uint8_t* const from = out_ - period;
+    for (std::uint8_t* to = out_; length != 0;) {
+      const std::size_t some = std::min(period, length);
+      std::memcpy(to, from, some);
+      to += some;
+      length -= some;
+      period += some;
+    }
   }
 
   // Mostly none is near an end, and four bytes go at once.

@@ -52,10 +52,6 @@ class Bytes {
   [[nodiscard]] bool get(std::uint64_t offset, T& into) const {
     return copy(offset, std::as_writable_bytes(std::span(&into, 1)));
   }
-  // Tells the processor what is read next.
-  void expect(std::uint64_t offset) const {
-    if (!is_flattened_) file_->expect(offset);
-  }
 
  private:
   explicit Bytes(std::shared_ptr<const host::MappedFile> file)

@@ -48,7 +48,6 @@ void MappedMemory::read_one(ReadRequest& request) const {
     const std::size_t got =
         file_->copy(extent->offset + (at - extent->gpa), request.into.subspan(request.done, size));
     request.done += got;
-    file_->expect(extent->offset + (at - extent->gpa) + got);  // who reads on reads there
     if (got == size) continue;
     request.status = Errc::io;
     request.failed_at = Gpa{at + got};

@@ -8,7 +8,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "host/linux/page_copy.hpp"
+
 namespace microvmi::host {
+
+// Where the last copy of this thread ended.
+[[gnu::tls_model("initial-exec")]] extern thread_local constinit const void* t_copied_to;
 
 struct CopyGuard {
   sigjmp_buf back;
@@ -23,10 +28,15 @@ struct CopyGuard {
     size = count;
     // The fences keep the compiler from moving the copy out of what the handler sees.
     std::atomic_signal_fence(std::memory_order_seq_cst);
-    if (count == sizeof(std::uint64_t))
+    if (count == sizeof(std::uint64_t)) {
       std::memcpy(to, from, sizeof(std::uint64_t));
-    else
-      std::memcpy(to, from, count);
+    } else {
+      if (from == t_copied_to && suits_page_copy(from, count))
+        page_copy(to, from, count);
+      else
+        std::memcpy(to, from, count);
+      t_copied_to = static_cast<const std::byte*>(from) + count;
+    }
     std::atomic_signal_fence(std::memory_order_seq_cst);
   }
 

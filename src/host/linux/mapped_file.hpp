@@ -31,15 +31,6 @@ class MappedFile {
   // zeros that the kernel shows between a new end and the end of its page are not counted.
   [[nodiscard]] std::size_t copy(std::size_t offset, std::span<std::byte> into) const;
 
-  // Tells the processor that these bytes are read next, as far as they are there.
-  void expect(std::size_t offset) const {
-    constexpr std::size_t kLine = 64;
-    constexpr std::size_t kAhead = 4 * kLine;  // from there on it sees by itself what is read
-    if (offset >= bytes_.size() || bytes_.size() - offset < kAhead) return;
-    for (std::size_t at = 0; at < kAhead; at += kLine)
-      __builtin_prefetch(bytes_.data() + offset + at);
-  }
-
  private:
   MappedFile(std::span<const std::byte> bytes, Descriptor file)
       : bytes_(bytes), file_(std::move(file)) {}

@@ -51,13 +51,20 @@ void prefetch(const Piece& piece, const ReadRequest& request) {
   if (piece.local && offset < piece.size) __builtin_prefetch(piece.local + offset);
 }
 
+// A long one that goes on where the one before it ends is on its way without our help.
+bool goes_on(std::span<const ReadRequest> batch, std::size_t i) {
+  constexpr std::size_t kLong = kPageSize / 2;
+  const std::size_t size = batch[i - 1].into.size();
+  return size >= kLong && batch[i].gpa == batch[i - 1].gpa + size;
+}
+
 // Requests from the front on that lie in one local piece each; stops before the first that does
 // not, or whose file was cut: move() then says how far it goes.
 void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadRequest> batch) {
   constexpr std::size_t kAhead = 64;  // loads that are on their way at once
   const Piece* piece = snapshot.pieces.data();
-  for (const ReadRequest& request : batch.first(std::min(kAhead, batch.size())))
-    prefetch(*piece, request);
+  for (std::size_t i = 1; i < std::min(kAhead, batch.size()); ++i)
+    if (!goes_on(batch, i)) prefetch(*piece, batch[i]);
   std::size_t i = 0;
   for (; i < batch.size(); ++i) {
     ReadRequest& request = batch[i];
@@ -67,7 +74,8 @@ void copy_under(CopyGuard& guard, const Snapshot& snapshot, std::span<ReadReques
     if (!piece) break;
     const std::uint64_t offset = gpa - piece->gpa;
     if (!piece->local || size > piece->size - offset) break;
-    if (i + kAhead < batch.size()) prefetch(*piece, batch[i + kAhead]);
+    if (i + kAhead < batch.size() && !goes_on(batch, i + kAhead))
+      prefetch(*piece, batch[i + kAhead]);
     guard.index = i;
     guard.copy(request.into.data(), piece->local + offset, size);
     request.done = size;

@@ -76,6 +76,24 @@ TEST_F(MappedFileTest, ACutFileEndsTheCopyWhereItWasCut) {
   EXPECT_EQ(file->copy(5 * kPageSize - 8, into), 8U);
 }
 
+// Copies that go on where the last one ended are made in another way.
+TEST_F(MappedFileTest, PagesOneAfterTheOtherUpToTheCut) {
+  for (const std::size_t size : {std::size_t{1024}, std::size_t{4096}, std::size_t{8000}}) {
+    fill(16 * kPageSize);
+    const auto file = MappedFile::open(path_);
+    ASSERT_TRUE(file);
+    std::filesystem::resize_file(path_, 5 * kPageSize);
+    std::size_t at = 0;
+    for (std::size_t copied = size; copied == size; at += copied) {
+      std::vector<std::byte> into(size + 1, std::byte{0xFF});
+      copied = file->copy(at, std::span(into).first(size));
+      expect_pattern(std::span(into).first(copied), at);
+      EXPECT_EQ(into[size], std::byte{0xFF}) << "behind the buffer";
+    }
+    EXPECT_EQ(at, 5 * kPageSize) << size;
+  }
+}
+
 TEST_F(MappedFileTest, ThreadsHaveGuardsOfTheirOwn) {
   fill(64 * kPageSize);
   const auto file = MappedFile::open(path_);
