@@ -47,3 +47,7 @@ if(libbpf_FOUND AND MICROVMI_BPF_CLANG)
 else()
   message(STATUS "no libbpf or no clang: memory slots of KVM will not be read from the kernel")
 endif()
+
+# Headers of Xen, for the xen driver; where they are absent it says so.
+find_path(MICROVMI_XEN_HEADERS xenctrl.h DOC "Folder of Xen's public headers")
+mark_as_advanced(MICROVMI_XEN_HEADERS)

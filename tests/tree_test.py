@@ -52,8 +52,8 @@ def include_problems(file):
         if target and backend(target) not in (None, backend(file)):
             if not (backend(file) in USES_CONNECTORS and "connector/" in backend(target)):
                 yield f"{where} includes another backend's {name}"
-        if backend(file) and SYSTEM.match(name) and file.name != "native.cpp":
-            yield f"{where} includes <{name}>; only native.cpp may"
+        if backend(file) and SYSTEM.match(name) and not file.name.startswith("native"):
+            yield f"{where} includes <{name}>; only native.* may"
 
 
 def head_problems(file):
