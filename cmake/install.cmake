@@ -9,6 +9,10 @@ install(TARGETS mvmi EXPORT microvmi-targets
 install(TARGETS microvmi RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tool)
 install(TARGETS microvmi-guard
   RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/microvmi COMPONENT library)
+if(TARGET microvmi-leechcore)
+  install(TARGETS microvmi-leechcore
+    RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/microvmi COMPONENT library)
+endif()
 install(DIRECTORY include/microvmi DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
   FILES_MATCHING PATTERN *.hpp PATTERN *.h)
 

@@ -26,6 +26,7 @@ SYSTEM = re.compile(r"(sys/|linux/|unistd|fcntl|dlfcn|libkvmi|xen|leechcore)")
 UNFINISHED = re.compile(rb"\b(TODO|FIXME|XXX)\b")
 LARGEST = 200_000  # bytes of one file
 USES_CONNECTORS = {"driver/memflow", "driver/qemu"}
+PROGRAM_OF = {"tools/microvmi-leechcore": "connector/pcileech"}  # may include its backend's folder
 
 
 def layer(file):
@@ -49,7 +50,8 @@ def include_problems(file):
         target = resolve(file, name) if mark == '"' else None
         if target and layer(target) > layer(file):
             yield f"{where} includes {name}, which is above it"
-        if target and backend(target) not in (None, backend(file)):
+        program_of = PROGRAM_OF.get(where.parent.as_posix())
+        if target and backend(target) not in (None, backend(file), program_of):
             if not (backend(file) in USES_CONNECTORS and "connector/" in backend(target)):
                 yield f"{where} includes another backend's {name}"
         if backend(file) and SYSTEM.match(name) and not file.name.startswith("native"):

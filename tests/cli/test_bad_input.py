@@ -86,7 +86,10 @@ class OpenTest(CliTest):
 
     def test_a_driver_that_is_not_built(self):
         self.fails(1, "info", "--driver=xen", "a-domain", says=["xen"])
-        self.fails(1, "info", "--memflow-pcileech-device=FPGA", says="not in this build")
+
+    def test_a_leechcore_that_is_not_there(self):
+        self.fails(1, "info", "--memflow-pcileech-library=/nowhere/leechcore.so",
+                   says=["there is no file /nowhere/leechcore.so", "memflow.pcileech.library"])
 
     def test_no_such_vm(self):
         self.fails(1, "info", "no-such-guest-here",

@@ -17,6 +17,7 @@ FLAGS = os.environ["MICROVMI_FLAGS"].split()  # a sanitizer of the build must be
 PATIENCE = 300
 FOLDER = tempfile.TemporaryDirectory()
 PREFIX = pathlib.Path(FOLDER.name) / "a prefix"
+HELPERS = [PREFIX / "libexec/microvmi" / name for name in ("microvmi-guard", "microvmi-leechcore")]
 IMAGE = pathlib.Path(FOLDER.name) / "image.raw"
 SETTINGS = f"memflow.coredump.filepath={IMAGE},memflow.coredump.format=raw"
 BYTES = bytes(range(48, 64)) + bytes(4080)
@@ -87,7 +88,8 @@ class InstallTest(unittest.TestCase):
         out = run(PREFIX / "bin/microvmi", "read", "0", "16", "--raw",
                   "--memflow-coredump-format=raw", IMAGE, env=environment)
         self.assertEqual(out.encode(), BYTES[:16])
-        self.assertTrue(os.access(PREFIX / "libexec/microvmi/microvmi-guard", os.X_OK))
+        for helper in HELPERS:
+            self.assertTrue(os.access(helper, os.X_OK), helper)
 
     def test_every_installed_header_needs_nothing_but_its_own(self):
         headers = sorted((PREFIX / "include").rglob("*.h*"))
@@ -116,7 +118,7 @@ class InstallTest(unittest.TestCase):
         dynamic = run("readelf", "-d", self.library())
         self.assertRegex(dynamic, r"SONAME.*\[libmvmi\.so\.\d+\]")
         self.assertNotIn(str(BUILD), dynamic)
-        for program in (PREFIX / "bin/microvmi", PREFIX / "libexec/microvmi/microvmi-guard"):
+        for program in (PREFIX / "bin/microvmi", *HELPERS):
             self.assertNotIn(str(BUILD), run("readelf", "-d", program))
 
 
