@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "host/linux/process_memory.hpp"
 #include "microvmi/connector/kvm.hpp"
 #include "microvmi/driver.hpp"
 #include "microvmi/registry.hpp"
@@ -22,9 +23,9 @@ struct VcpuTarget {
 class Vcpus {
  public:
   // Not called for Intrusive::none. A failure fails no open: the guest then has memory alone, and
-  // its facts say why.
+  // its facts say why. Touches no thread yet.
   [[nodiscard]] static Expected<std::unique_ptr<Vcpus>> open(const VcpuTarget& target,
-                                                             PhysicalMemory& memory,
+                                                             host::ProcessMemory& memory,
                                                              const InitOptions& options);
   Vcpus(const Vcpus&) = delete;
   Vcpus& operator=(const Vcpus&) = delete;
@@ -33,9 +34,15 @@ class Vcpus {
   // Null where it cannot be done; constant for its life.
   [[nodiscard]] RunControl* run_control();
   [[nodiscard]] RegisterAccess* registers();
+  [[nodiscard]] DirtyPages* dirty_pages();
+
+  [[nodiscard]] std::uint32_t count() const;
 
  private:
-  Vcpus();
+  struct Parts;
+  explicit Vcpus(std::unique_ptr<Parts> parts);
+
+  std::unique_ptr<Parts> parts_;
 };
 
 }  // namespace microvmi::kvm_connector

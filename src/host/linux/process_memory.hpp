@@ -42,6 +42,9 @@ class ProcessMemory final : public PhysicalMemory {
 
   [[nodiscard]] const Process& process() const { return process_; }
 
+  // What is behind map() now: where the process has it.
+  [[nodiscard]] Layout layout() const { return SnapshotStore::Pin(snapshots_)->layout; }
+
   [[nodiscard]] std::shared_ptr<const MemoryMap> map() const override;
   [[nodiscard]] Expected<void> refresh() override;
   [[nodiscard]] bool writable() const override { return process_.writable(); }

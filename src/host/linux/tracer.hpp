@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tracer: the one thread that traces threads of another process.
+//
+// ptrace(2) ties a traced thread to the thread that began it, so every request is made there. No
+// signal is delivered to it. When this program dies, the kernel lets go of all that is traced.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "microvmi/error.hpp"
+
+namespace microvmi::host {
+
+class Tracer {
+ public:
+  using Job = std::function<void()>;
+
+  [[nodiscard]] static Expected<std::unique_ptr<Tracer>> start();
+  Tracer(const Tracer&) = delete;
+  Tracer& operator=(const Tracer&) = delete;
+  ~Tracer();  // what is still traced is let go
+
+  // Runs it there and waits; one at a time, each keeps to its own deadline. Not from a job.
+  void run(const Job& job);
+
+  // From a job: done there again and again between jobs; nothing where it is empty.
+  void meanwhile(Job job) { meanwhile_ = std::move(job); }
+
+  // From a job: a thread that was told to stop and has not. It is let go when it does.
+  void abandon(int tid) { abandoned_.insert(tid); }
+  // From a job: true where that thread is not abandoned any more.
+  [[nodiscard]] bool let_go(int tid);
+
+ private:
+  Tracer() = default;
+  void serve();
+  void let_go_of_all();
+
+  std::mutex calls_;  // held by who is in run()
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  const Job* job_ = nullptr;
+  bool done_ = false;
+  bool ending_ = false;
+  std::set<int> abandoned_;  // this one and the next: of the tracer's thread alone
+  Job meanwhile_;
+  std::thread thread_;
+};
+
+}  // namespace microvmi::host
