@@ -28,6 +28,10 @@ class Server {
  public:
   explicit Server(Shared& shared) : shared_(shared) {}
 
+  void close() {
+    if (device_) device_->close();
+  }
+
   Message answer(const Message& call) {
     Message out{.op = call.op};
     if (call.op == Op::hello)
@@ -100,6 +104,7 @@ int serve() {
     Message call;
     const ssize_t size = ::recv(kCallFd, &call, sizeof call, 0);
     if (size < 0 && errno == EINTR) continue;
+    if (size == 0) server.close();
     if (size != sizeof call) return size == 0 ? 0 : 1;
     const Message answer = server.answer(call);
     if (::send(kCallFd, &answer, sizeof answer, MSG_NOSIGNAL) != sizeof answer) return 1;

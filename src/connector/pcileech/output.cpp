@@ -11,11 +11,9 @@ constexpr std::size_t kMostKept = 64 << 10;  // far more than it prints where no
 constexpr std::size_t kMostInError = 600;    // what a reader still takes in
 
 std::string printable(std::string_view line) {
-  std::string out(line);
+  std::string out(line.substr(0, line.find_last_not_of(" \r") + 1));
   std::ranges::replace_if(
       out, [](char c) { return (c >= 0 && c < ' ') || c == '\x7f' || c < 0; }, '?');
-  const std::size_t end = out.find_last_not_of(" ?");
-  out.resize(end == std::string::npos ? 0 : end + 1);
   return out;
 }
 

@@ -79,8 +79,11 @@ void* LcCreateEx(void* config, void** error) {
 }
 
 void LcClose(void* device) {
-  static_cast<Machine*>(device)->reach("close");
-  delete static_cast<Machine*>(device);
+  const auto* machine = static_cast<Machine*>(device);
+  machine->reach("close");
+  if (machine->flag("mark"))
+    std::fclose(std::fopen((machine->text("file") + ".closed").c_str(), "w"));
+  delete machine;
 }
 
 void LcMemFree(void* memory) { std::free(memory); }

@@ -28,6 +28,7 @@ struct MapEntry {
 //                       drops the last range and tells success, as LeechCore does with bad ones
 //   hang=WHEN, exit=WHEN, crash=WHEN, print=WHEN, flood=WHEN
 //                       WHEN is create, read, write, map or close
+//   mark=1              a file FILE.closed tells that the device was closed
 //   ask=1               asks on the terminal whether to go on, and does not without an answer
 class Machine {
  public:
