@@ -2,9 +2,10 @@
 // The xen driver: its row, and the domain that it opens.
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <cerrno>
 
 #include "driver/xen/memory.hpp"
+#include "driver/xen/page_rights.hpp"
 #include "driver/xen/run_control.hpp"
 #include "driver/xen/selection.hpp"
 #include "driver/xen/vcpu_state.hpp"
@@ -31,14 +32,36 @@ std::string online_vcpus(const Guest& guest, std::uint32_t count) {
   return out;
 }
 
+// Where programs tell each other that they listen to a domain.
+constexpr const char* kClaims = "/run";
+
+// Xen looks at the processor first, and then for a ring, which there is none of yet.
+bool has_page_rights(const Guest& guest) {
+  std::uint8_t access = 0;
+  const Errno error = guest.xen().frame_access(guest.domid(), 0, access);
+  return error == 0 || error == ENODEV;
+}
+
 class XenDriver final : public Driver {
  public:
   XenDriver(std::shared_ptr<Hypervisor> xen, const NamedDomain& domain)
-      : guest_(std::move(xen), domain.domain), name_(domain.name) {}
+      : guest_(std::move(xen), domain.domain), name_(domain.name) {
+    state_.look_at(*events_);
+    if (guest_.is_hvm() && has_page_rights(guest_)) rights_.emplace(guest_, *events_);
+  }
+  XenDriver(const XenDriver&) = delete;
+  XenDriver& operator=(const XenDriver&) = delete;
+  ~XenDriver() override {
+    if (rights_) rights_->close();
+    events_->close();
+  }
 
   PhysicalMemory& memory() override { return memory_; }
   RunControl* run_control() override { return &run_control_; }
   RegisterAccess* registers() override { return &state_; }
+  EventControl* events() override { return guest_.is_hvm() ? events_.get() : nullptr; }
+  Injection* injection() override { return guest_.is_hvm() ? &state_ : nullptr; }
+  PageAccessControl* page_access() override { return rights_ ? &*rights_ : nullptr; }
 
   GuestInfo info() const override {
     const auto now = guest_.look();
@@ -60,6 +83,8 @@ class XenDriver final : public Driver {
   XenMemory memory_{guest_};
   XenRunControl run_control_{guest_};
   VcpuState state_{guest_};
+  std::shared_ptr<Events> events_ = std::make_shared<Events>(guest_, state_, kClaims);
+  std::optional<PageRightsControl> rights_{};
 };
 
 Expected<Readiness> probe(const DriverInitParams&) {

@@ -17,8 +17,9 @@ constexpr std::size_t kTypesAtOnce = 1024;
 constexpr std::uint64_t kInvalidType = 0xf0000000;
 constexpr std::uint64_t kBrokenType = 0xd0000000;
 
-// Guests have RAM up to here and from 4 GiB on (xen/hvm/e820.h, HVM_BELOW_4G_RAM_END); between are
-// devices, and pages that Xen and its tools share with the guest.
+// Between RAM below and above 4 GiB (xen/hvm/e820.h, HVM_BELOW_4G_RAM_END) are devices, and the
+// pages that Xen's tools put there for the guest. They are looked at first: then the search can end
+// behind the last page of RAM.
 constexpr std::uint64_t kLowEnd = 0xf0000;
 constexpr std::uint64_t kHighBegin = 0x100000;
 
@@ -46,8 +47,6 @@ class Scan {
     return 0;
   }
 
-  // What was found outside of RAM counts as a page of the domain and is not part of the map.
-  void set_aside() { runs_.clear(); }
   [[nodiscard]] Runs& runs() { return runs_; }
 
  private:
@@ -86,7 +85,6 @@ Expected<MemoryMap> hvm_map(const Guest& guest, std::uint64_t frames) {
   if (!may_ask(guest)) return bound(frames);
   Scan scan(guest);
   Errno error = scan.look(std::min(kLowEnd, frames), std::min(kHighBegin, frames), now->pages);
-  scan.set_aside();
   if (error == 0) error = scan.look(0, std::min(kLowEnd, frames), now->pages);
   if (error == 0) error = scan.look(kHighBegin, frames, now->pages);
   if (error == ENOSYS) return bound(frames);

@@ -52,6 +52,7 @@ constexpr std::array kPvPlaces{
     Place{dr6, 5096},  Place{dr7, 5104},  Place{fs_base, 5144}};
 constexpr std::size_t kPvFlags = 512;
 constexpr std::uint64_t kPvInKernel = 1U << 2U;  // VGCF_in_kernel
+constexpr std::uint64_t kPvEfer = 0xd01;         // SCE, LME, LMA, NXE: a 64-bit guest has Xen's own
 constexpr std::size_t kPvUserTable = 4992;       // ctrlreg[1]
 constexpr std::size_t kPvKernelTable = 5008;     // ctrlreg[3]
 constexpr std::uint16_t kPvKernelGs = 5152;
@@ -186,6 +187,7 @@ Registers registers_of_pv(ByteSpan context) {
   if (context.size() < kPvContextSize) return out;
   take(out, kPvPlaces, context);
   const bool kernel = (load(context, kPvFlags, 8) & kPvInKernel) != 0;
+  out.set(efer, kPvEfer);
   out.set(cr3, load(context, kernel ? kPvKernelTable : kPvUserTable, 8));
   out.set(gs_base, load(context, kernel ? kPvKernelGs : kPvUserGs, 8));
   out.set(kernel_gs_base, load(context, kernel ? kPvUserGs : kPvKernelGs, 8));

@@ -74,7 +74,13 @@ Expected<Registers> VcpuState::read_pv(std::uint32_t vcpu) {
 
 Expected<Registers> VcpuState::read(VcpuId vcpu) {
   if (auto done = check(vcpu); !done) return std::unexpected(std::move(done.error()));
-  return guest_.is_hvm() ? read_hvm(to_integer(vcpu)) : read_pv(to_integer(vcpu));
+  if (!guest_.is_hvm()) return read_pv(to_integer(vcpu));
+  auto out = read_hvm(to_integer(vcpu));
+  const Registers* const written = events_ ? events_->written(to_integer(vcpu)) : nullptr;
+  if (out && written)
+    for (const RegisterInfo& info : kRegisters)
+      if (const auto value = (*written)[info.reg]) out->set(info.reg, *value);
+  return out;
 }
 
 // Those that are offline have none.
@@ -124,8 +130,43 @@ Expected<void> VcpuState::write_pv(std::uint32_t vcpu, const Registers& wanted) 
 
 Expected<void> VcpuState::write(VcpuId vcpu, const Registers& registers) {
   if (auto done = check(vcpu); !done) return done;
-  return guest_.is_hvm() ? write_hvm(to_integer(vcpu), registers)
-                         : write_pv(to_integer(vcpu), registers);
+  const std::uint32_t index = to_integer(vcpu);
+  if (!guest_.is_hvm()) return write_pv(index, registers);
+  if (!events_ || !events_->written(index)) return write_hvm(index, registers);
+  Registers now;
+  Registers later;
+  for (const RegisterInfo& info : kRegisters) {
+    Registers one;
+    if (const auto value = registers[info.reg]) one.set(info.reg, *value);
+    if (one.known().none()) continue;
+    (fits_event(one) ? later : now).set(info.reg, *one[info.reg]);
+  }
+  if (now.known().any())
+    if (auto done = write_hvm(index, now); !done) return done;
+  static_cast<void>(events_->write(index, later));
+  return {};
+}
+
+Expected<void> VcpuState::write_context(std::uint32_t vcpu, const Registers& wanted) {
+  return write_hvm(vcpu, wanted);
+}
+
+Expected<void> VcpuState::inject(VcpuId vcpu, const Exception& exception) {
+  // INT3 and INTO are instructions (Intel SDM vol. 3A 6.4); HVMOP_TRAP_* of xen/hvm/hvm_op.h.
+  constexpr std::uint8_t kHardware = 3;
+  constexpr std::uint8_t kSoftware = 6;
+  constexpr std::uint32_t kNoErrorCode = ~0U;
+  if (auto done = check(vcpu); !done) return done;
+  const bool software = exception.vector == 3 || exception.vector == 4;
+  const Trap trap{.vcpu = to_integer(vcpu),
+                  .vector = exception.vector,
+                  .type = software ? kSoftware : kHardware,
+                  .error_code = exception.error_code.value_or(kNoErrorCode),
+                  .length = static_cast<std::uint8_t>(software ? 1 : 0),
+                  .extra = to_integer(exception.address.value_or(Gva{}))};
+  if (const Errno error = guest_.xen().inject(guest_.domid(), trap); error != 0)
+    return guest_.failure(error, fmt::format("inject exception {}", exception.vector), vcpu);
+  return {};
 }
 
 }  // namespace microvmi::xen

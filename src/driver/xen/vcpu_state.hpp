@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// VcpuState: the registers of a domain's vCPUs.
+// VcpuState: the registers of a domain's vCPUs, and exceptions that are put into them.
 #pragma once
 
-#include "driver/xen/guest.hpp"
+#include "driver/xen/events.hpp"
 #include "microvmi/control.hpp"
 
 namespace microvmi::xen {
 
-class VcpuState final : public RegisterAccess {
+class VcpuState final : public RegisterAccess, public Injection, public ContextWriter {
  public:
   explicit VcpuState(const Guest& guest) : guest_(guest) {}
 
   Expected<Registers> read(VcpuId vcpu) override;
   Expected<std::vector<VcpuRegisters>> read_all() override;
   Expected<void> write(VcpuId vcpu, const Registers& registers) override;
+  Expected<void> inject(VcpuId vcpu, const Exception& exception) override;
+  Expected<void> write_context(std::uint32_t vcpu, const Registers& wanted) override;
+
+  // What is written to a vCPU that waits for the answer to an event goes with the answer.
+  void look_at(Events& events) { events_ = &events; }
 
  private:
   // not_found: there is no such vCPU, or it is offline.
@@ -26,6 +31,7 @@ class VcpuState final : public RegisterAccess {
   Expected<void> check_width();
 
   const Guest& guest_;
+  Events* events_ = nullptr;
 };
 
 }  // namespace microvmi::xen
