@@ -85,6 +85,7 @@ class Description {
     std::ranges::sort(layout_.registers, {}, &GdbRegister::number);
     for (GdbRegister& one : layout_.registers) {
       one.offset = layout_.size;
+      if (one.size <= sizeof(std::uint64_t)) one.reg = reg_of(one.name);
       layout_.size += one.size;
     }
     return std::move(layout_);
@@ -166,13 +167,10 @@ Expected<Registers> parse_gdb_registers(const GdbLayout& layout, std::string_vie
                                             hex.size() / 2, layout.size));
   Registers out;
   for (const GdbRegister& one : layout.registers) {
-    const auto reg = one.size <= sizeof(std::uint64_t) ? reg_of(one.name) : std::nullopt;
-    if (!reg || one.offset + one.size > hex.size() / 2) continue;
-    const std::string_view digits = hex.substr(2 * one.offset, 2 * one.size);
-    if (digits.find_first_not_of('x') == std::string_view::npos) continue;
-    const auto value = little_endian(digits);
-    if (!value) return fail(Errc::protocol, "gdb stub: the value of " + one.name + " is no number");
-    out.set(*reg, *value);
+    if (!one.reg || one.offset + one.size > hex.size() / 2) continue;
+    const auto value = parse_gdb_value(one, hex.substr(2 * one.offset, 2 * one.size));
+    if (!value) return std::unexpected(value.error());
+    if (*value) out.set(*one.reg, **value);
   }
   // Outside long mode QEMU writes zeros for registers that are not there (target/i386/gdbstub.c).
   if (const auto efer = out[Reg::efer]; efer && (*efer & kLongMode) == 0)
@@ -182,9 +180,16 @@ Expected<Registers> parse_gdb_registers(const GdbLayout& layout, std::string_vie
   return out;
 }
 
+Expected<std::optional<std::uint64_t>> parse_gdb_value(const GdbRegister& one,
+                                                       std::string_view hex) {
+  if (hex.find_first_not_of('x') == std::string_view::npos) return std::nullopt;
+  const auto value = hex.size() == 2 * one.size ? little_endian(hex) : std::nullopt;
+  if (!value) return fail(Errc::protocol, "gdb stub: the value of " + one.name + " is no number");
+  return value;
+}
+
 const GdbRegister* find_gdb_register(const GdbLayout& layout, Reg reg) {
-  const auto found = std::ranges::find_if(
-      layout.registers, [reg](const GdbRegister& one) { return reg_of(one.name) == reg; });
+  const auto found = std::ranges::find(layout.registers, std::optional(reg), &GdbRegister::reg);
   return found == layout.registers.end() ? nullptr : &*found;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +16,9 @@ namespace microvmi::qemu {
 struct GdbRegister {
   std::string name;
   std::uint32_t number = 0;
-  std::size_t offset = 0;  // in bytes
-  std::size_t size = 0;    // in bytes
+  std::size_t offset = 0;                 // in bytes
+  std::size_t size = 0;                   // in bytes
+  std::optional<Reg> reg = std::nullopt;  // where registers.hpp has a name for it
 };
 
 struct GdbLayout {
@@ -38,6 +40,10 @@ using FetchDocument = std::function<Expected<std::string>(const std::string& nam
 // stub says that it does not know it ("xx") stays unknown.
 [[nodiscard]] Expected<Registers> parse_gdb_registers(const GdbLayout& layout,
                                                       std::string_view hex);
+
+// What "p" answered for this register; nothing where the stub does not know it.
+[[nodiscard]] Expected<std::optional<std::uint64_t>> parse_gdb_value(const GdbRegister& one,
+                                                                     std::string_view hex);
 
 // The stub's register of this name; null where it has none.
 [[nodiscard]] const GdbRegister* find_gdb_register(const GdbLayout& layout, Reg reg);

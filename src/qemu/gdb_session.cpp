@@ -112,6 +112,16 @@ Expected<Registers> GdbSession::read(std::uint32_t vcpu) {
   return parse_gdb_registers(layout_, *answer);
 }
 
+Expected<std::optional<std::uint64_t>> GdbSession::read(std::uint32_t vcpu, Reg reg) {
+  if (auto there = check_vcpu(vcpu); !there) return std::unexpected(std::move(there.error()));
+  const GdbRegister* const one = find_gdb_register(layout_, reg);
+  if (!one) return std::nullopt;
+  const auto answer = client_.ask_after(fmt::format("Hg{:x}", vcpu + 1),
+                                        fmt::format("p{:x}", one->number), patience());
+  if (!answer) return std::unexpected(answer.error());
+  return parse_gdb_value(*one, *answer);
+}
+
 Expected<void> GdbSession::write(std::uint32_t vcpu, const Registers& registers) {
   auto possible = for_each_known(registers, [&](const RegisterInfo& info, std::uint64_t) {
     if (find_gdb_register(layout_, info.reg)) return Expected<void>{};

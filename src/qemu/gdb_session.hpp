@@ -41,6 +41,8 @@ class GdbSession {
 
   // Of a guest that stands still.
   [[nodiscard]] Expected<Registers> read(std::uint32_t vcpu);
+  // One register, which is less to say and to parse; nothing where the stub does not have it.
+  [[nodiscard]] Expected<std::optional<std::uint64_t>> read(std::uint32_t vcpu, Reg reg);
   // All of them, read back and compared, or it fails and names one that cannot be written.
   [[nodiscard]] Expected<void> write(std::uint32_t vcpu, const Registers& registers);
   [[nodiscard]] Expected<void> insert(const GdbPoint& point);

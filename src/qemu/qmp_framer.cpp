@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Finds the ends of JSON objects, byte by byte, and has each whole one parsed.
+// Finds the ends of JSON objects, byte by byte outside of strings, and has each whole one parsed.
 #include "qemu/qmp_framer.hpp"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace microvmi::qemu {
@@ -15,14 +16,17 @@ bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; 
 
 Expected<std::vector<nlohmann::json>> Framer::feed(std::string_view bytes) {
   std::vector<nlohmann::json> out;
-  for (std::size_t i = 0; i != bytes.size(); ++i) {
-    const char c = bytes[i];
-    if (message_.empty() && is_blank(c)) continue;
-    if (message_.empty() && c != '{')
-      return fail(
-          Errc::protocol, fmt::format("not a JSON object but {:?}", bytes.substr(i, 40)), {},
-          bytes.substr(i).starts_with("QEMU ") ? "a human monitor: give QEMU a -qmp one" : "");
-    const auto ended = take(c);
+  while (!bytes.empty()) {
+    if (message_.empty() && is_blank(bytes.front())) {
+      bytes.remove_prefix(1);
+      continue;
+    }
+    if (message_.empty() && bytes.front() != '{')
+      return fail(Errc::protocol, fmt::format("not a JSON object but {:?}", bytes.substr(0, 40)),
+                  {}, bytes.starts_with("QEMU ") ? "a human monitor: give QEMU a -qmp one" : "");
+    const std::string_view some = bytes.substr(0, in_string_ ? string_part(bytes) : 1);
+    bytes.remove_prefix(some.size());
+    const auto ended = take(some);
     if (!ended) return std::unexpected(ended.error());
     if (!*ended) continue;
     auto object = nlohmann::json::parse(message_, nullptr, /*allow_exceptions=*/false);
@@ -36,16 +40,23 @@ Expected<std::vector<nlohmann::json>> Framer::feed(std::string_view bytes) {
   return out;
 }
 
-Expected<bool> Framer::take(char c) {
-  if (message_.size() == kMaxMessage)
+std::size_t Framer::string_part(std::string_view bytes) const {
+  if (escaped_) return 1;
+  const auto* const special =
+      std::ranges::find_if(bytes, [](char c) { return c == '"' || c == '\\'; });
+  return static_cast<std::size_t>(special - bytes.begin()) + (special == bytes.end() ? 0 : 1);
+}
+
+Expected<bool> Framer::take(std::string_view some) {
+  if (some.size() > kMaxMessage - message_.size())
     return fail(Errc::protocol, fmt::format("a message of more than {} bytes", kMaxMessage));
-  message_ += c;
-  if (!in_string_) return take_outside_string(c);
+  message_ += some;
+  if (!in_string_) return take_outside_string(some.front());
   if (escaped_)
     escaped_ = false;
-  else if (c == '\\')
+  else if (some.back() == '\\')
     escaped_ = true;
-  else if (c == '"')
+  else if (some.back() == '"')
     in_string_ = false;
   return false;
 }

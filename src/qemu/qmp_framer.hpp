@@ -32,7 +32,10 @@ class Framer {
   [[nodiscard]] bool midway() const { return !message_.empty(); }
 
  private:
-  [[nodiscard]] Expected<bool> take(char c);
+  // How much of it is of the string that has begun, up to a character that means something.
+  [[nodiscard]] std::size_t string_part(std::string_view bytes) const;
+  // A part of a string or one character; true where the object ends.
+  [[nodiscard]] Expected<bool> take(std::string_view some);
   [[nodiscard]] Expected<bool> take_outside_string(char c);
 
   std::string message_;

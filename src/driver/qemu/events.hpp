@@ -58,6 +58,8 @@ class DriverEvents final : public EventControl {
                                       std::uint32_t vcpu);
   [[nodiscard]] Expected<void> end_steps(qemu::GdbSession& stub);
   [[nodiscard]] bool is_idle(std::uint32_t vcpu, const Registers& registers);
+  [[nodiscard]] Expected<bool> was_idle(qemu::GdbSession& stub, std::uint32_t vcpu,
+                                        std::uint64_t rip, bool steps_on);
   void look_at_code(qemu::GdbSession& stub, const qemu::GdbPoint& point);
   [[nodiscard]] bool has_point_at(std::uint64_t rip) const;
   [[nodiscard]] std::vector<std::uint32_t> steppers(const qemu::GdbSession& stub) const;

@@ -113,6 +113,20 @@ Expected<void> DriverEvents::step_over(GdbSession& stub) {
   return stepped;
 }
 
+// After a step off the breakpoint. A vCPU that stands elsewhere was not idle, and what else changed
+// need not be asked, unless the step that follows is compared with it.
+Expected<bool> DriverEvents::was_idle(GdbSession& stub, std::uint32_t vcpu, std::uint64_t rip,
+                                      bool steps_on) {
+  if (rip != point_ && !steps_on) {
+    before_step_.erase(vcpu);
+    idle_steps_ = 0;
+    return false;
+  }
+  const auto now = stub.read(vcpu);
+  if (!now) return std::unexpected(now.error());
+  return is_idle(vcpu, *now);
+}
+
 // Whether the vCPU has left the breakpoint and steps no more. The stub may tell of another vCPU,
 // which hit its own breakpoint a little later than the one that was told of: it stands there still
 // and hits it again. But a step that was not told goes on, and would pass over a breakpoint.
@@ -121,14 +135,17 @@ Expected<bool> DriverEvents::is_off(GdbSession& stub, const qemu::GdbStop& stop,
   const auto steps = steppers(stub);
   const bool asked = std::ranges::find(steps, vcpu) != steps.end();
   const bool own = stop.thread == vcpu + 1;
-  const auto now = stub.read(vcpu);
+  const auto now = stub.read(vcpu, Reg::rip);
   if (!now) return std::unexpected(now.error());
-  if (own && stop.watch == qemu::GdbStop::Watch::none && is_idle(vcpu, *now)) return false;
+  const std::uint64_t rip = now->value_or(0);
+  if (own && stop.watch == qemu::GdbStop::Watch::none) {
+    const auto idle = was_idle(stub, vcpu, rip, asked);
+    if (!idle || *idle) return idle ? Expected<bool>(false) : idle;
+  }
   if (stop.watch != qemu::GdbStop::Watch::none || (own && asked))
     attachment_.early().push_back(stop);
   const bool repeats = std::ranges::find(repeating_, point_) != repeating_.end();
   if (own && (!repeats || asked)) return true;
-  const std::uint64_t rip = (*now)[Reg::rip].value_or(0);
   if (rip == point_) return false;
   if (own) return true;
   if (!asked && !has_point_at(rip)) return false;
