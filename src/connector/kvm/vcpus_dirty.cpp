@@ -22,14 +22,15 @@ void append(std::vector<PageRange>& to, PageRange range) {
     to.push_back(range);
 }
 
-// Ranges of the process that hold these segments: sorted, apart.
+// Ranges of the process that hold these segments: sorted, without overlap. Those that touch stay
+// apart: one of them may be mapped anew and the other not.
 std::vector<HvaRange> ranges_of(const std::vector<Segment>& segments) {
   std::vector<HvaRange> all;
   for (const Segment& one : segments) all.push_back({one.hva, one.hva + one.size});
   std::ranges::sort(all, {}, &HvaRange::start);
   std::vector<HvaRange> out;
   for (const HvaRange& one : all)
-    if (out.empty() || out.back().end < one.start)
+    if (out.empty() || out.back().end <= one.start)
       out.push_back(one);
     else
       out.back().end = std::max(out.back().end, one.end);

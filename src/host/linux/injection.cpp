@@ -58,6 +58,11 @@ Expected<Injection> Injection::begin(Tracee& tracee, const Gadgets& gadgets) {
   if (status->shadow_stack)
     return fail(Errc::not_supported, thread + " has a shadow stack", {},
                 "use intrusive = sync-regs");
+  // The kernel would have to begin its call again, which it cannot once another was made.
+  constexpr std::int64_t kRestartFirst = -516;  // ERESTART_RESTARTBLOCK, include/linux/errno.h
+  constexpr std::int64_t kRestartLast = -512;   // ERESTARTSYS
+  if (tracee.call() >= 0 && tracee.result() >= kRestartFirst && tracee.result() <= kRestartLast)
+    return fail(Errc::busy, thread + " is within a system call of its own");
   Injection injection(tracee, gadgets);
   if (auto prepared = injection.prepare(); !prepared) return std::unexpected(prepared.error());
   return injection;
