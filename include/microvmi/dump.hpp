@@ -9,6 +9,7 @@
 #include <expected>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 
@@ -64,6 +65,8 @@ struct DumpReport {
   // Why there are none, though the driver has registers.
   std::optional<Error> no_registers = std::nullopt;
   bool vmcoreinfo = false;  // whether it is in the file
+  // How many of `bytes` come from the dump before, because nobody wrote them since; see DumpSeries.
+  std::uint64_t reused = 0;
 };
 
 // Why there is no dump. The message names the partial file and the address reached.
@@ -78,5 +81,27 @@ struct DumpError : Error {
 // The guest is not paused here.
 [[nodiscard]] std::expected<DumpReport, DumpError> dump(Vm& vm, const std::filesystem::path& file,
                                                         const DumpOptions& options = {});
+
+// Dumps of one guest, one after the other: the first reads all of it, each later one what may have
+// been written since the one before and takes the rest from that. Every file is whole by itself.
+// The file before may be moved or deleted in between, but not changed. Needs
+// Capability::dirty_pages.
+class DumpSeries {
+ public:
+  // The Vm must outlive it.
+  [[nodiscard]] static Expected<DumpSeries> begin(Vm& vm);
+  DumpSeries(DumpSeries&& other) noexcept;
+  DumpSeries& operator=(DumpSeries&& other) = delete;
+  ~DumpSeries();  // written pages are not tracked any more
+
+  // As dump(). After one that failed the next reads everything.
+  [[nodiscard]] std::expected<DumpReport, DumpError> next(const std::filesystem::path& file,
+                                                          const DumpOptions& options = {});
+
+ private:
+  struct State;
+  explicit DumpSeries(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
 
 }  // namespace microvmi

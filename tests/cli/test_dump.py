@@ -38,7 +38,7 @@ class DumpTest(CliTest):
     def test_json(self):
         report = self.ok("dump", "-o", "out.raw", "--format=raw", "--json", "memory.raw", RAW).json
         self.assertEqual(set(report), {"file", "format", "bytes", "file_size", "padded", "unreadable",
-                                       "first_unreadable", "vcpus", "vmcoreinfo", "paused",
+                                       "reused", "first_unreadable", "vcpus", "vmcoreinfo", "paused",
                                        "milliseconds"})
         self.assertIsInstance(report["milliseconds"], int)  # as every number in JSON
         self.assertEqual({key: report[key] for key in ("file", "format", "bytes", "file_size",
@@ -46,6 +46,14 @@ class DumpTest(CliTest):
                          {"file": "out.raw", "format": "raw", "bytes": len(self.data),
                           "file_size": len(self.data), "padded": 0, "unreadable": 0,
                           "paused": False})
+
+    def test_a_series_takes_both_options_and_a_guest_that_tells_written_pages(self):
+        for code, says, *more in ((2, "go together", "--every", "1s"),
+                                  (2, "go together", "--count", "2"),
+                                  (2, "--count expects", "--every", "1s", "--count", "0"),
+                                  (1, "no dirty_pages", "--every", "1s", "--count", "2")):
+            self.fails(code, "dump", "-o", "x", *more, "memory.raw", RAW, says=says)
+        self.assertFalse(self.path("x").exists())
 
     def test_an_existing_file_is_replaced_when_the_new_one_is_whole(self):
         self.file("out.raw", b"old")

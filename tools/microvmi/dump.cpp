@@ -3,11 +3,17 @@
 #include "microvmi/dump.hpp"
 
 #include <fmt/format.h>
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
 #include "command.hpp"
 #include "json.hpp"
 #include "losses.hpp"
 #include "progress.hpp"
 #include "terminal.hpp"
+#include "vcpu_options.hpp"
 
 namespace microvmi::tool {
 namespace {
@@ -17,29 +23,55 @@ struct Options {
   std::string format = "elf";
   bool pause = false;
   bool json = false;
+  std::optional<std::string> every;
+  std::optional<std::string> count;
 };
+
+// Several dumps, one each `every`.
+struct Plan {
+  std::string file;
+  ImageFormat format{};
+  std::chrono::milliseconds every{};
+  std::uint64_t count = 1;
+};
+
+constexpr auto kReplace = Json::error_handler_t::replace;
+
+// False where it was ended early.
+bool wait_until(const std::stop_token& stop, std::chrono::steady_clock::time_point time) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_until(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
 
 struct DumpResult {
   DumpReport report;
   std::chrono::duration<double> time{};
 };
 
-Result<DumpResult> dump_now(Session& session, Vm& vm, const std::string& file, ImageFormat format) {
+// Writes a dump to the file it is given.
+using Write = std::function<std::expected<DumpReport, DumpError>(const std::string& file,
+                                                                 const DumpOptions& options)>;
+
+Result<DumpResult> dump_now(Session& session, const Write& write, const std::string& file,
+                            ImageFormat format) {
   Progress progress;
   DumpOptions options{.format = format};
   options.wait.stop = session.stop();
   options.progress = [&](const DumpProgress& now) { progress.show(now); };
   const auto start = std::chrono::steady_clock::now();
-  auto report = dump(vm, file, options);
+  auto report = write(file, options);
   if (!report) return failed(report.error());
   return DumpResult{*std::move(report), std::chrono::steady_clock::now() - start};
 }
 
 // The guest runs again whatever becomes of the dump.
-Result<DumpResult> dump_paused(Session& session, Vm& vm, const std::string& file,
-                               ImageFormat format) {
+Result<DumpResult> dump_paused(Session& session, Vm& vm, const Write& write,
+                               const std::string& file, ImageFormat format) {
   if (auto paused = vm.pause(); !paused) return failed(paused.error());
-  auto result = dump_now(session, vm, file, format);
+  auto result = dump_now(session, write, file, format);
   if (auto resumed = vm.resume(); !resumed)
     return failed((result ? std::string() : result.error().text + '\n') +
                   "the guest may still be paused: " + microvmi::to_text(resumed.error()));
@@ -55,6 +87,7 @@ Json to_json(const DumpResult& result, ImageFormat format, bool paused) {
           {"file_size", report.file_size},
           {"padded", report.padded},
           {"unreadable", report.unreadable},
+          {"reused", report.reused},
           {"first_unreadable", place ? Json(to_integer(*place)) : Json(nullptr)},
           {"vcpus", report.vcpus},
           {"vmcoreinfo", report.vmcoreinfo},
@@ -62,23 +95,87 @@ Json to_json(const DumpResult& result, ImageFormat format, bool paused) {
           {"milliseconds", std::chrono::ceil<std::chrono::milliseconds>(result.time).count()}};
 }
 
-Outcome run(Session& session, const Options& options) {
+Outcome tell(Session& session, const Vm& vm, const DumpResult& result, ImageFormat format,
+             const Options& options) {
+  const DumpReport& report = result.report;
+  note_losses(vm.info(), report);
+  if (options.json) {
+    const Json json = to_json(result, format, options.pause);
+    return session.out().write(options.every ? json.dump(-1, ' ', false, kReplace) + '\n'
+                                             : to_text(json));
+  }
+  const std::string reused =
+      report.reused == 0 ? "" : fmt::format(", {} of it unchanged", human_size(report.reused));
+  return session.out().write(fmt::format("wrote {}: {} of guest memory{} as {} in {:.1f} s\n",
+                                         printable(report.file.string()), human_size(report.bytes),
+                                         reused, microvmi::name_of(format), result.time.count()));
+}
+
+// "mem.elf" becomes "mem.07.elf", with as many digits as the last one has.
+std::string numbered(const std::string& file, std::uint64_t number, std::uint64_t count) {
+  const std::filesystem::path path(file);
+  const auto digits = static_cast<int>(std::to_string(count).size());
+  std::filesystem::path out = path.parent_path() / path.stem();
+  out += fmt::format(".{:0{}}", number, digits);
+  out += path.extension();
+  return out.string();
+}
+
+Result<DumpResult> one_dump(Session& session, Vm& vm, const Write& write, const Options& options,
+                            const std::string& file, ImageFormat format) {
+  return options.pause ? dump_paused(session, vm, write, file, format)
+                       : dump_now(session, write, file, format);
+}
+
+Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan& plan) {
+  auto series = DumpSeries::begin(vm);
+  if (!series) return failed(series.error());
+  const Write write = [&](const std::string& file, const DumpOptions& how) {
+    return series->next(file, how);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  for (std::uint64_t i = 1; i <= plan.count; ++i) {
+    if (!wait_until(session.stop(), start + (i - 1) * plan.every))
+      return failed(fmt::format("interrupted: {} of {} dumps are written", i - 1, plan.count));
+    const auto result =
+        one_dump(session, vm, write, options, numbered(plan.file, i, plan.count), plan.format);
+    if (!result) return std::unexpected(result.error());
+    if (auto told = tell(session, vm, *result, plan.format, options); !told) return told;
+    if (auto flushed = session.out().flush(); !flushed) return flushed;
+  }
+  return {};
+}
+
+Plan plan_of(Session& session, const Options& options) {
+  Plan plan;
   if (!options.file || options.file->empty()) session.wrong("-o FILE is required");
+  plan.file = options.file.value_or("");
   const auto format = param::Value<ImageFormat>::parse(options.format);
   if (!format) session.wrong("--format " + format.error() + ", not '" + options.format + "'");
+  plan.format = format.value_or(ImageFormat::elf);
+  if (options.every.has_value() != options.count.has_value())
+    session.wrong("--every TIME and --count N go together");
+  if (options.every) plan.every = seconds_of(session, "--every", *options.every);
+  if (options.count) plan.count = session.number("--count", options.count);
+  constexpr std::uint64_t kMost = 1'000'000;
+  if (options.count && (plan.count == 0 || plan.count > kMost))
+    session.wrong(fmt::format("--count expects 1 to {}, not '{}'", kMost, *options.count));
+  return plan;
+}
+
+Outcome run(Session& session, const Options& options) {
+  const Plan plan = plan_of(session, options);
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
   auto vm = session.open(*request, options.pause);
   if (!vm) return std::unexpected(std::move(vm.error()));
-  const auto result = options.pause ? dump_paused(session, *vm, *options.file, *format)
-                                    : dump_now(session, *vm, *options.file, *format);
+  if (options.every) return run_series(session, *vm, options, plan);
+  const Write write = [&](const std::string& file, const DumpOptions& how) {
+    return dump(*vm, file, how);
+  };
+  const auto result = one_dump(session, *vm, write, options, plan.file, plan.format);
   if (!result) return std::unexpected(result.error());
-  const DumpReport& report = result->report;
-  note_losses(vm->info(), report);
-  if (options.json) return session.out().write(to_text(to_json(*result, *format, options.pause)));
-  return session.out().write(fmt::format("wrote {}: {} of guest memory as {} in {:.1f} s\n",
-                                         printable(report.file.string()), human_size(report.bytes),
-                                         microvmi::name_of(*format), result->time.count()));
+  return tell(session, *vm, *result, plan.format, options);
 }
 
 Run declare(CLI::App& app) {
@@ -89,9 +186,14 @@ Run declare(CLI::App& app) {
                  "elf (the default) and the others leave holes out; raw is sparse")
       ->option_text("elf|raw|lime|kdump-zlib|kdump-zstd");
   app.add_flag("--pause", options->pause, "Pause the guest meanwhile, guarded against our own end");
-  app.add_flag("--json", options->json,
-               "One object {file, format, bytes, file_size, padded, unreadable, first_unreadable, "
-               "vcpus, vmcoreinfo, paused, milliseconds}");
+  add_text(app, "--every", options->every,
+           "Dump again after this time, reading what was written since; FILE gets numbers")
+      ->option_text("TIME");
+  add_text(app, "--count", options->count, "So many dumps, with --every")->option_text("N");
+  app.add_flag(
+      "--json", options->json,
+      "One object {file, format, bytes, file_size, padded, unreadable, reused, "
+      "first_unreadable, vcpus, vmcoreinfo, paused, milliseconds}; with --every one a line");
   return [options](Session& session) { return run(session, *options); };
 }
 
