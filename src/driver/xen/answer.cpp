@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // What each reply becomes.
 //
-// Xen keeps a write to CR0, CR3, CR4 or an MSR back until the vCPU goes on; kDeny drops it. It does
-// not execute CPUID nor the access to a descriptor table: with kEmulate it does so when the vCPU
-// goes on, for reasons that allow it (vm_event_emulate_check() of 4.16 to 4.20 looks at the reason
-// of the response, not at that of the request).
+// A write to CR0, CR3, CR4 or an MSR is told, and made before the answer: Xen keeps it back only
+// where it was asked to in a way that its libraries do not have (control_register_values), and then
+// kDeny drops it. So another value, or the old one, is put into the context of the vCPU.
+//
+// CPUID and the access to a descriptor table are not executed: with kEmulate Xen does so when the
+// vCPU goes on, for reasons that allow it (vm_event_emulate_check() of 4.16 to 4.20 looks at the
+// reason of the response, not at that of the request).
 #include "driver/xen/answer.hpp"
 
 #include <algorithm>
@@ -106,7 +109,6 @@ class Answerer {
                  .extra = request_.what(8, 8)};
   }
 
-  // What Xen keeps back is dropped, and the other value put into the context of the vCPU.
   Expected<void> set_value(std::uint64_t value) {
     if (request_.reason() == Reason::write_ctrlreg) {
       const auto cr = cr_of(request_.what(0, 4));
@@ -122,14 +124,10 @@ class Answerer {
     return {};
   }
 
+  // Both structures have the old value behind the new one.
   Expected<void> refuse() {
-    const bool xcr0 = request_.reason() == Reason::write_ctrlreg && request_.what(0, 4) == kXcr0;
-    if (request_.reason() == Reason::mem_access)
-      flags_ |= kEmulate | kEmulateNoWrite;
-    else if (xcr0)
-      return no_such_answer("XCR0 was written already");
-    else
-      flags_ |= kDeny;
+    if (request_.reason() != Reason::mem_access) return set_value(request_.what(16, 8));
+    flags_ |= kEmulate | kEmulateNoWrite;
     return {};
   }
 

@@ -19,7 +19,8 @@ namespace {
 
 // The structures that the rest of the driver knows by offset.
 static_assert(sizeof(hvm_hw_cpu) == kHvmCpuSize && HVM_SAVE_CODE(CPU) == kHvmCpuCode);
-static_assert(HVM_SAVE_CODE(LAPIC) == kHvmLapicCode && HVM_SAVE_CODE(MTRR) == kHvmMtrrCode);
+static_assert(HVM_SAVE_CODE(LAPIC) == kHvmLapicCode && sizeof(hvm_hw_lapic) == kHvmLapicSize);
+static_assert(CPU_XSAVE_CODE == kHvmXsaveCode);
 static_assert(sizeof(vcpu_guest_context) == kPvContextSize);
 
 // Xen's libraries print to stderr unless they are given another place.

@@ -13,12 +13,10 @@ namespace microvmi::xen {
 inline constexpr std::uint16_t kHvmCpuCode = 2;
 inline constexpr std::size_t kHvmCpuSize = 1032;
 
-// Records of which the first number is a register: the APIC's base, PAT; and XCR0 as the second.
+// Records of which the first number is a register, the APIC's base; or the second, XCR0.
 inline constexpr std::uint16_t kHvmLapicCode = 5;
-inline constexpr std::uint16_t kHvmMtrrCode = 14;
 inline constexpr std::uint16_t kHvmXsaveCode = 16;
 inline constexpr std::size_t kHvmLapicSize = 24;
-inline constexpr std::size_t kHvmMtrrSize = 240;
 inline constexpr std::size_t kHvmXsaveMost = 16384;  // a size that depends on the processor
 
 // struct vcpu_guest_context of a 64-bit PV guest (xen/arch-x86/xen.h).

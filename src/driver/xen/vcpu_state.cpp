@@ -54,7 +54,6 @@ void VcpuState::read_rest(std::uint32_t vcpu, Registers& into) {
     std::size_t offset;
   };
   constexpr std::array kRest{Rest{Reg::apic_base, kHvmLapicCode, kHvmLapicSize, 0},
-                             Rest{Reg::pat, kHvmMtrrCode, kHvmMtrrSize, 0},
                              Rest{Reg::xcr0, kHvmXsaveCode, kHvmXsaveMost, 8}};
   std::vector<std::byte> record(kHvmXsaveMost);
   for (const Rest& one : kRest) {
