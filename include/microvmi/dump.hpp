@@ -25,12 +25,19 @@ namespace microvmi {
 // kdump_zlib, kdump_zstd: as makedumpfile writes them, each page compressed on its own, by all
 // cores. elf and kdump have the registers of the vCPUs, where the driver has them, and what a Linux
 // kernel says of itself (VMCOREINFO), where that is known or found in the memory that goes by.
+// raw and kdump have no firmware behind the end of RAM.
 enum class ImageFormat : std::uint8_t { elf, raw, lime, kdump_zlib, kdump_zstd };
 inline constexpr std::array<const char*, 5> kImageFormatNames{"elf", "raw", "lime", "kdump-zlib",
                                                               "kdump-zstd"};
 constexpr std::span<const char* const> names(ImageFormat) { return kImageFormatNames; }
 constexpr const char* name_of(ImageFormat f) {
   return kImageFormatNames[static_cast<std::size_t>(f)];
+}
+
+// Whether a format has ROM that lies behind the end of RAM. makedumpfile leaves it out too, and
+// does not read again a dump that goes on behind the pages that the kernel knows.
+constexpr bool has_firmware(ImageFormat format) {
+  return format == ImageFormat::elf || format == ImageFormat::lime;
 }
 
 // How far a dump is, in bytes of guest memory; it only grows.

@@ -58,7 +58,8 @@ Elf64_Phdr note_segment(std::uint64_t offset, std::uint64_t size) {
   return segment;
 }
 
-// Without paging, QEMU puts the physical address into both fields; so do we.
+// Without paging, QEMU puts the physical address into both fields, and no alignment; so do we. From
+// an alignment crash concludes that it has a netdump before it, in which it finds no VMCOREINFO.
 Elf64_Phdr load_segment(const Piece& piece) {
   Elf64_Phdr segment{};
   segment.p_type = PT_LOAD;
@@ -67,7 +68,6 @@ Elf64_Phdr load_segment(const Piece& piece) {
   segment.p_offset = piece.offset;
   segment.p_vaddr = segment.p_paddr = to_integer(piece.gpa);
   segment.p_filesz = segment.p_memsz = piece.size;
-  segment.p_align = kPageSize;
   return segment;
 }
 

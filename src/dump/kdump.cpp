@@ -96,6 +96,7 @@ class KdumpPacker final : public Packer {
               std::uint64_t note_size)
       : codec_(codec), file_(file), flag_(&codec == &codec::kZstd ? 0x20 : 0x1) {
     for (const MemoryRegion& region : map.regions) {
+      if (region.gpa >= map.end_of_memory()) break;  // firmware
       pages_ = std::max(pages_, to_integer(region.end()) / kPageSize);
       total_ += region.size / kPageSize;
     }
@@ -269,9 +270,9 @@ Expected<void> check_kdump(const codec::Codec& codec, const MemoryMap& map) {
     return fail(Errc::not_supported,
                 fmt::format("{} is not built in, which kdump-{} needs", codec.library, codec.name),
                 {}, fmt::format("build microvmi where {} is installed", codec.library));
-  if (!map.regions.empty() && to_integer(map.regions.back().end()) / kPageSize > kMostPages)
-    return fail(Errc::not_supported, "the guest's memory ends beyond 16 TiB",
-                map.regions.back().gpa, "dump as elf");
+  if (to_integer(map.end_of_memory()) / kPageSize > kMostPages)
+    return fail(Errc::not_supported, "the guest's memory ends beyond 16 TiB", map.end_of_memory(),
+                "dump as elf");
   return {};
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Raw: the address is the offset. ELF: headers, then one region after the other.
+// Raw: the address is the offset. Others: headers, then one region after the other.
 #include "dump/layout.hpp"
 
 #include <limits>
@@ -40,7 +40,7 @@ Expected<Layout> lay_out(const MemoryMap& map, ImageFormat format, std::uint64_t
   layout.header_size = is_raw ? 0 : round_up(elf_header_size(map.regions.size(), note_size));
   std::uint64_t next = layout.header_size;
   for (const MemoryRegion& region : map.regions) {
-    if (is_raw && region.gpa >= map.end_of_memory()) break;
+    if (!has_firmware(format) && region.gpa >= map.end_of_memory()) break;
     const std::uint64_t offset = is_raw ? to_integer(region.gpa) : next;
     if (offset > kLargestFile || region.size > kLargestFile - offset)
       return too_large(region, is_raw ? "dump as elf, which leaves holes out" : "");

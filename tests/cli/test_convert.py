@@ -29,6 +29,18 @@ class ConvertTest(CliTest):
         self.assertEqual(self.path("out.lime").read_bytes(),
                          lime_record(0, self.low) + lime_record(1 << 32, self.high))
 
+    def test_firmware_behind_the_end_of_ram_is_where_the_format_has_it(self):
+        firmware = pattern(1 << 18)
+        self.file("pc.elf", elf_core([(0, self.low), (0xFFFC0000, firmware)]))
+        for shape in (*FORMATS, "raw"):
+            self.ok("convert", "pc.elf", f"pc.{shape}", "--format", shape, "--verify")
+            read = ("read", 0xFFFC0000, len(firmware), "--raw", f"pc.{shape}")
+            if shape in ("elf", "lime"):
+                self.assertEqual(self.ok(*read).out, firmware, shape)
+            elif shape != "raw":
+                self.fails(1, *read, says="hole")
+        self.assertEqual(self.path("pc.raw").read_bytes(), self.low)
+
     def test_and_back_again(self):
         self.ok("convert", "in.elf", "out.kdump", "--format=kdump-zlib")
         report = self.ok("convert", "out.kdump", "back.elf", "--json", "--verify").json

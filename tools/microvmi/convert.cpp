@@ -46,13 +46,23 @@ std::pair<std::uint64_t, Errc> read(const Vm& vm, Gpa gpa, std::span<std::byte> 
   return {batch[0].done, batch[0].status};
 }
 
-// Every byte that the map has, and no byte more. Where both have a hole they agree.
-Result<void> compare(const Vm& in, const Vm& out, Progress& progress, const std::stop_token& stop) {
+// What of it the format has a place for.
+std::vector<MemoryRegion> regions_of(const MemoryMap& map, ImageFormat format) {
+  std::vector<MemoryRegion> out = map.regions;
+  if (!has_firmware(format))
+    std::erase_if(out, [&map](const auto& one) { return one.gpa >= map.end_of_memory(); });
+  return out;
+}
+
+// Every byte of them, and no byte more. Where both have a hole they agree.
+Result<void> compare(const Vm& in, const Vm& out, const std::vector<MemoryRegion>& regions,
+                     const std::stop_token& stop) {
   std::vector<std::byte> ours(kAtOnce);
   std::vector<std::byte> theirs(kAtOnce);
+  Progress progress;
   DumpProgress now;
-  for (const MemoryRegion& region : in.memory().map()->regions) now.total += region.size;
-  for (const MemoryRegion& region : in.memory().map()->regions)
+  for (const MemoryRegion& region : regions) now.total += region.size;
+  for (const MemoryRegion& region : regions)
     for (std::uint64_t done = 0; done < region.size;) {
       if (stop.stop_requested()) return failed("the comparison was ended");
       const std::uint64_t size = std::min(region.size - done, kAtOnce);
@@ -74,15 +84,15 @@ Result<void> compare(const Vm& in, const Vm& out, Progress& progress, const std:
   return {};
 }
 
-Result<void> verify(Session& session, const Vm& in, const std::string& file) {
-  const CoredumpParams params{.filepath = file};
+Result<void> verify(Session& session, const Vm& in, const std::string& file, ImageFormat format) {
+  CoredumpParams params{.filepath = file};
+  if (format == ImageFormat::raw) params.format = DumpFormat::raw;  // has nothing to know it by
   InitOptions options;
   options.wait.stop = session.stop();
   const auto out =
       init(DriverType::memflow, {.memflow = MemflowInitParams{.args = params}}, options);
   if (!out) return failed("the new image does not open: " + microvmi::to_text(out.error()));
-  Progress progress;
-  return compare(in, *out, progress, session.stop());
+  return compare(in, *out, regions_of(*in.memory().map(), format), session.stop());
 }
 
 Result<Converted> convert(Session& session, Vm& vm, const Options& options, ImageFormat format) {
@@ -97,7 +107,8 @@ Result<Converted> convert(Session& session, Vm& vm, const Options& options, Imag
     result.report = *std::move(report);
   }
   if (!options.verify) return result;
-  if (auto same = verify(session, vm, *options.out); !same) return std::unexpected(same.error());
+  if (auto same = verify(session, vm, *options.out, format); !same)
+    return std::unexpected(same.error());
   result.is_verified = true;
   return result;
 }

@@ -47,9 +47,8 @@ Range range_of(Session& session, Options& options) {
   return range;
 }
 
-// Told before anything is printed, where the map is certain; a change meanwhile is told later.
+// What the map says; a change meanwhile is told later.
 Outcome check_holes(const MemoryMap& map, const Range& range) {
-  if (!map.exact || range.pad) return {};
   std::uint64_t left = range.length;
   for (Gpa at{range.start}; left != 0;) {
     const MemoryRegion* region = map.find(at);
@@ -61,6 +60,27 @@ Outcome check_holes(const MemoryMap& map, const Range& range) {
     left -= size;
   }
   return {};
+}
+
+// What no map says is tried. One piece is read before it is printed anyway.
+Outcome try_reads(Session& session, GuestBytes& memory, const Range& range) {
+  if (range.length <= kPiece) return {};
+  std::vector<std::byte> buffer(kPiece);
+  for (std::uint64_t done = 0; done < range.length; done += kPiece) {
+    if (session.stop().stop_requested()) return failed("interrupted");
+    const auto into = std::span(buffer).first(std::min(range.length - done, kPiece));
+    if (const Transferred part = memory.read(range.start + done, into); part.status != Errc::none)
+      return failed(part.why);
+  }
+  return {};
+}
+
+// A failure comes before any output, unless things change meanwhile.
+Outcome check_all(Session& session, Vm& vm, GuestBytes& memory, const Range& range) {
+  if (range.pad) return {};
+  const auto map = vm.memory().map();
+  if (!memory.is_virtual() && map->exact) return check_holes(*map, range);
+  return try_reads(session, memory, range);
 }
 
 class Printer {
@@ -89,27 +109,26 @@ class Printer {
   HexView view_;
 };
 
-// The part before a hole is printed too, and then the hole makes it a failure.
-Outcome read_piece(GuestBytes& memory, std::uint64_t address, std::span<std::byte> into,
-                   const Range& range, Printer& printer) {
-  const Transferred part =
-      range.pad ? memory.read_padded(address, into, *range.pad) : memory.read(address, into);
-  if (auto printed = printer.add(into.first(part.done)); !printed) return printed;
-  if (part.status == Errc::none) return {};
-  if (auto printed = printer.end(); !printed) return printed;
-  return failed(part.why);
+Transferred read_piece(GuestBytes& memory, std::uint64_t address, std::span<std::byte> into,
+                       const Range& range) {
+  return range.pad ? memory.read_padded(address, into, *range.pad) : memory.read(address, into);
 }
 
 Outcome print(Session& session, GuestBytes& memory, const Options& options, const Range& range) {
   Printer printer(session.out(), options, range);
-  if (auto begun = printer.begin(); !begun) return begun;
   std::vector<std::byte> buffer(std::min(range.length, kPiece));
   for (std::uint64_t done = 0; done != range.length;) {
     if (session.stop().stop_requested()) return failed("interrupted");
     const auto into = std::span(buffer).first(std::min(range.length - done, kPiece));
-    if (auto read = read_piece(memory, range.start + done, into, range, printer); !read)
-      return read;
+    const Transferred part = read_piece(memory, range.start + done, into, range);
+    const bool good = part.status == Errc::none;
+    if (!good && done == 0) return failed(part.why);
+    if (auto printed = done == 0 ? printer.begin() : Outcome(); !printed) return printed;
+    if (auto printed = printer.add(into.first(part.done)); !printed) return printed;
     done += into.size();
+    if (good) continue;
+    if (auto printed = printer.end(); !printed) return printed;
+    return failed(part.why);
   }
   return printer.end();
 }
@@ -123,8 +142,7 @@ Outcome run(Session& session, Options& options) {
   const auto space = options.kind.resolve(*vm);
   if (!space) return std::unexpected(space.error());
   GuestBytes memory(*vm, *space);
-  if (!memory.is_virtual())
-    if (auto whole = check_holes(*vm->memory().map(), range); !whole) return whole;
+  if (auto whole = check_all(session, *vm, memory, range); !whole) return whole;
   return print(session, memory, options, range);
 }
 
