@@ -148,8 +148,9 @@ void add_other_opens() {
                    static_cast<void>(image->open(format));
                  }});
   };
-  add_one("image/windows/open5G", 50, DumpFormat::windows, [](const Image& image) {
-    // Four pages of every eight of 10 GiB: a kernel dump of a guest whose memory is in pieces.
+  // Half of the pages of 10 GiB: a kernel dump of a guest whose memory is in pieces of four pages,
+  // and the worst that there is, pieces of one page.
+  const auto windows = [](const Image& image, std::uint8_t pattern) {
     std::vector<std::uint8_t> head(0x2038 + kPages / 4);
     const auto put = [&head](std::size_t at, const void* bytes, std::size_t size) {
       std::memcpy(head.data() + at, bytes, size);
@@ -161,10 +162,14 @@ void add_other_opens() {
     put(0xF98, &type, sizeof(type));
     put(0x2000, "FDMPDUMP", 8);
     put(0x2020, numbers.data(), sizeof(numbers));
-    std::ranges::fill(head.begin() + 0x2038, head.end(), std::uint8_t{0x0F});
+    std::ranges::fill(head.begin() + 0x2038, head.end(), pattern);
     image.resize(numbers[0] + kPages * kPageSize);
     image.write(head.data(), head.size(), 0);
-  });
+  };
+  add_one("image/windows/open5G", 50, DumpFormat::windows,
+          [&](const Image& image) { windows(image, 0x0F); });
+  add_one("image/windows/open5G/single-pages", 50, DumpFormat::windows,
+          [&](const Image& image) { windows(image, 0x55); });
   add_one("image/lime/open5G", 50, DumpFormat::lime, [](const Image& image) {
     const std::array<std::uint64_t, 4> head{0x1'4C694D45, 0, kPages * kPageSize - 1, 0};
     image.resize(sizeof(head) + kPages * kPageSize);

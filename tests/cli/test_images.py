@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images of other programs through the command line: what is known of them, what is in them."""
+import re
 import struct
 import time
 import unittest
@@ -33,6 +34,33 @@ def crash_dump(runs, data):
     return bytes(out) + data
 
 
+def checkpoint(pages):
+    """A .vmss of VMware by crash's vmware_vmss.h: groups, then tags of flags, a name and a number."""
+    def tag(name, indices, number, size):
+        return (bytes([len(indices) << 6 | size, len(name)]) + name.encode()
+                + b"".join(struct.pack("<I", index) for index in indices)
+                + number.to_bytes(size, "little"))
+    groups = {"cpu": tag("cpu:numVCPUs", [], 1, 4) + tag("rip", [0], 0xFFFFFFFF81000000, 8)
+                     + tag("rax", [0], 0xA, 8) + tag("CR64", [0, 3], 0x1AC000, 8),
+              "memory": tag("regionsCount", [], 1, 4) + tag("regionPageNum", [0], 0, 4)
+                        + tag("regionPPN", [0], 0, 4) + tag("regionSize", [0], pages, 4)}
+    head, body = struct.pack("<III", 0xBED2BED2, 8, len(groups)), b""
+    start = len(head) + 80 * len(groups)
+    for name, tags in groups.items():
+        head += struct.pack("<64sQQ", name.encode(), start + len(body), len(tags) + 2)
+        body += tags + b"\0\0"
+    return head + body
+
+
+def monitor_registers(guest):
+    """What QEMU's own monitor says: rax to r15, rip and the control registers, as far as it does."""
+    text = guest.ask("human-monitor-command", **{"command-line": "info registers"})
+    found = re.findall(r"\b([ER])(AX|BX|CX|DX|SI|DI|BP|SP|IP)=([0-9a-f]+)|\b(CR[0234])=([0-9a-f]+)",
+                       text)
+    return {("r" + name if name else control).lower(): int(value or control_value, 16)
+            for _, name, value, control, control_value in found}
+
+
 class ImagesTest(CliTest):
     def test_lime_is_told_read_and_dumped_again(self):
         data = pattern(3 * PAGE)
@@ -57,6 +85,21 @@ class ImagesTest(CliTest):
         self.assertEqual(facts["cr3"], "0x1ad002")
         self.assertEqual(self.ok("read", 16 * PAGE, 2 * PAGE, "--raw", "memory.dmp").out, data[PAGE:])
         self.assertIn("bugcheck", self.ok("info", "memory.dmp").text)
+        first = self.ok("regs", "--json", "--vcpu", 0, "memory.dmp").json[0]["registers"]
+        self.assertEqual((first["rip"], first["cr3"]), (0xFFFFF80001000000, 0x1AD002))
+        self.assertNotIn("cr4", first)
+
+    def test_registers_of_a_checkpoint(self):
+        self.file("guest.vmss", checkpoint(2))
+        self.file("guest.vmem", pattern(2 * PAGE))
+        [vcpu] = self.ok("regs", "--json", "guest.vmss").json
+        self.assertEqual({name: vcpu["registers"][name] for name in ("rip", "rax", "cr3")},
+                         {"rip": 0xFFFFFFFF81000000, "rax": 0xA, "cr3": 0x1AC000})
+        self.assertIn("ffffffff81000000", self.ok("regs", "guest.vmem").text)
+
+    def test_registers_that_no_image_has(self):
+        self.file("guest.lime", lime([(0, pattern(PAGE))]))
+        self.fails(1, "regs", "guest.lime", says="not_supported")
 
     def test_what_is_cut_off_is_told_and_cannot_be_read(self):
         self.file("cut.dmp", crash_dump([(0, 3)], pattern(3 * PAGE))[:-PAGE])
@@ -96,6 +139,17 @@ class ImagesTest(CliTest):
             ours = self.ok("read", region["gpa"], region["size"], "--raw", "guest.stream").out
             truth = guest.memory(region["gpa"], region["size"], self.path("truth"))
             self.assertTrue(ours == truth, f"at {region['gpa']:#x}")
+        self.check_registers(guest)
+
+    def check_registers(self, guest):
+        truth = monitor_registers(guest)
+        self.assertGreaterEqual(len(truth), 13)
+        for shape, more in (("elf", {}), ("kdump", {"format": "kdump-zlib"})):
+            guest.ask("dump-guest-memory", paging=False, protocol=f"file:{self.path('guest')}.{shape}",
+                      **more)
+        for image in ("guest.stream", "guest.elf", "guest.kdump"):
+            [vcpu] = self.ok("regs", "--json", image).json
+            self.assertEqual({name: vcpu["registers"][name] for name in truth}, truth, image)
 
 
 if __name__ == "__main__":

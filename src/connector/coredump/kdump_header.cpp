@@ -183,8 +183,20 @@ bool is_kdump(const Bytes& bytes) {
   return bytes.get(0, magic) && std::string_view(magic.data(), magic.size()) == kMagic;
 }
 
+namespace {
+
+bool is_elf(const Bytes& bytes) {
+  std::array<char, 4> magic{};
+  return bytes.is_flattened() && bytes.get(0, magic) && magic == std::array{'\x7f', 'E', 'L', 'F'};
+}
+
+}  // namespace
+
 Expected<KdumpHeader> read_kdump_header(const Bytes& bytes, const std::string& name) {
   Head head{};
+  if (!is_kdump(bytes) && is_elf(bytes))
+    return fail(Errc::not_supported, name + " is an ELF core that makedumpfile flattened", {},
+                "put it together first: makedumpfile -R OUT < FILE");
   if (!is_kdump(bytes)) return nonsense(name, "it does not begin with 'KDUMP   '");
   if (!bytes.copy(0, head)) return fail(Errc::io, name + " is cut off within its header");
   KdumpHeader out;

@@ -40,15 +40,6 @@ Expected<std::vector<Extent>> in_order(std::vector<Extent> list, const Wait& wai
 
 bool wraps(const Extent& one) { return one.size > ~one.gpa || one.size > ~one.offset; }
 
-void tell_missing(Image& image, const Source& source, const std::vector<Extent>& missing) {
-  image.info.facts.push_back({"truncated", !missing.empty()});
-  if (missing.empty()) return;
-  image.info.facts.push_back({"missing_bytes", sum(missing)});
-  image.info.facts.push_back({"first_missing", missing.front().gpa});
-  source.log(fmt::format("is cut off: {} bytes of memory from {:#x} on are not in it", sum(missing),
-                         missing.front().gpa));
-}
-
 }  // namespace
 
 bool Pieces::add(const Extent& wanted, std::uint64_t file_size) {
@@ -72,12 +63,21 @@ Expected<void> Pieces::finish(Image& image, const Source& source) && {
   if (present->empty())
     return missing->empty() ? fail(Errc::protocol, source.name() + " has no memory in it")
                             : fail(Errc::io, source.name() + " is cut off before its first memory");
-  tell_missing(image, source, *missing);
+  tell_missing(image, source, sum(*missing), missing->empty() ? 0 : missing->front().gpa);
   image.memory =
       std::make_unique<MappedMemory>(source.file, *std::move(present), *std::move(missing));
   if (image.memory->map()->regions.empty())
     return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
   return {};
+}
+
+void tell_missing(Image& image, const Source& source, std::uint64_t bytes, std::uint64_t first) {
+  image.info.facts.push_back({"truncated", bytes != 0});
+  if (bytes == 0) return;
+  image.info.facts.push_back({"missing_bytes", bytes});
+  image.info.facts.push_back({"first_missing", first});
+  source.log(
+      fmt::format("is cut off: {} bytes of memory from {:#x} on are not in it", bytes, first));
 }
 
 std::unexpected<Error> bad_piece(const Source& source, const Extent& wanted) {

@@ -27,6 +27,9 @@ class Pieces {
   std::vector<Extent> missing_;
 };
 
+// The facts about memory that the file ends before: how many bytes, the address of the first.
+void tell_missing(Image& image, const Source& source, std::uint64_t bytes, std::uint64_t first);
+
 // Why add() refused.
 [[nodiscard]] std::unexpected<Error> bad_piece(const Source& source, const Extent& wanted);
 

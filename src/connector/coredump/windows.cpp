@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Windows crash dumps: the header's registers and facts, and the memory behind it.
+#include <fmt/format.h>
+
 #include "connector/coredump/windows_header.hpp"
+#include "connector/coredump/windows_kernel.hpp"
 #include "connector/coredump/windows_runs.hpp"
 
 namespace microvmi::coredump_connector {
@@ -23,17 +26,18 @@ class WindowsFormat final : public Format {
     const bool whole = source.copy(0, bytes);
     const auto header = whole ? parse_windows_header(bytes) : std::nullopt;
     if (!header) return fail(Errc::io, source.name() + " is cut off within its header");
-    auto pieces = windows_pieces(source, *header);
-    if (!pieces) return std::unexpected(std::move(pieces.error()));
     Image image;
     if (header->vcpus && *header->vcpus <= kMostVcpus) image.info.vcpus = header->vcpus;
     image.info.facts = facts_of(*header);
     image.info.facts.insert(image.info.facts.begin(),
                             {"format", header->bits == 64 ? "windows64" : "windows32"});
     image.info.facts.push_back({"file_size", source.size()});
-    if (header->registers.known().any()) image.vcpus.push_back(header->registers);
-    if (auto done = std::move(*pieces).finish(image, source); !done)
+    if (auto done = place_windows_pages(image, source, *header); !done)
       return std::unexpected(std::move(done.error()));
+    WindowsKernel kernel = look_at_windows(*image.memory, *header);
+    if (kernel.base)
+      image.info.facts.push_back({"kernel_base", fmt::format("{:#x}", *kernel.base)});
+    image.vcpus = merge_vcpus(std::move(kernel.vcpus), header->registers);
     return image;
   }
 };

@@ -7,9 +7,11 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
+#include <utility>
 
+#include "connector/coredump/bitmap_memory.hpp"
 #include "connector/coredump/fields.hpp"
+#include "connector/coredump/pieces.hpp"
 
 namespace microvmi::coredump_connector {
 namespace {
@@ -26,6 +28,11 @@ std::unexpected<Error> nonsense(const Source& source, const std::string& what) {
 std::unexpected<Error> cut_off(const Source& source, const char* before) {
   return fail(Errc::io, fmt::format("{} is cut off before its {} ({} bytes are there)",
                                     source.name(), before, source.size()));
+}
+
+void tell_count(const Source& source, std::uint64_t promised, std::uint64_t found) {
+  if (promised != found)
+    source.log(fmt::format("says that it has {} pages, and lists {}", promised, found));
 }
 
 // Places pages one behind the other.
@@ -46,10 +53,7 @@ class Placer {
   [[nodiscard]] std::uint64_t pages() const { return pages_; }
   [[nodiscard]] Pieces take() { return std::move(pieces_); }
 
-  void compare(std::uint64_t promised) const {
-    if (promised != pages_)
-      source_.log(fmt::format("says that it has {} pages, and lists {}", promised, pages_));
-  }
+  void compare(std::uint64_t promised) const { tell_count(source_, promised, pages_); }
 
  private:
   const Source& source_;
@@ -79,105 +83,54 @@ struct Bitmap {
   std::uint64_t pages = 0;
 };
 
-// Looks for runs of set bits, a word at a time where a word is all the same.
-class BitmapWalk {
- public:
-  BitmapWalk(const Source& source, const Bitmap& map)
-      : source_(source), map_(map), placer_(source, map.data) {}
-
-  Expected<Pieces> run() {
-    std::vector<std::byte> some;
-    const std::uint64_t size = (map_.bits + 7) / 8;
-    for (std::uint64_t done = 0; done < size; done += some.size()) {
-      if (const Errc over = source_.options.wait.over(); over != Errc::none)
-        return fail(over, "the bitmap of " + source_.name() + " was not read in time");
-      some.resize(std::min<std::uint64_t>(size - done, kBytesPerLook));
-      if (!source_.copy(map_.at + done, some)) return cut_off(source_, "bitmap's end");
-      if (auto looked = look(some, done * 8); !looked) return std::unexpected(looked.error());
-    }
-    if (auto last = close(map_.bits); !last) return std::unexpected(last.error());
-    placer_.compare(map_.pages);
-    return placer_.take();
-  }
-
- private:
-  Expected<void> look(std::span<const std::byte> bytes, std::uint64_t first) {
-    const Fields fields(bytes);
-    for (std::size_t at = 0; at < bytes.size(); at += 8) {
-      const bool whole = fields.holds(at, 8);
-      std::uint64_t bits = whole ? fields.get<std::uint64_t>(at) : 0;
-      for (std::size_t i = at; !whole && i < bytes.size(); ++i)
-        bits |= static_cast<std::uint64_t>(bytes[i]) << 8 * (i - at);
-      if (auto done = look_at_word(bits, first + at * 8); !done) return done;
-    }
-    return {};
-  }
-
-  Expected<void> look_at_word(std::uint64_t bits, std::uint64_t first) {
-    unsigned at = 0;
-    while (at < 64) {
-      const std::uint64_t rest = bits >> at;
-      const unsigned same = std::min<unsigned>(
-          64 - at,
-          static_cast<unsigned>(is_open_ ? std::countr_one(rest) : std::countr_zero(rest)));
-      at += same;
-      if (at >= 64) break;
-      const std::uint64_t frame = std::min(first + at, map_.bits);
-      if (is_open_) {
-        if (auto done = close(frame); !done) return done;
-      } else {
-        is_open_ = frame < map_.bits;
-        start_ = frame;
-        if (!is_open_) break;
-      }
-    }
-    return {};
-  }
-
-  Expected<void> close(std::uint64_t frame) {
-    if (!std::exchange(is_open_, false)) return {};
-    return placer_.add(start_, frame - start_);
-  }
-
-  const Source& source_;
-  Bitmap map_;
-  Placer placer_;
-  bool is_open_ = false;
-  std::uint64_t start_ = 0;
-};
-
-Expected<Pieces> bitmap(const Source& source, const Bitmap& map) {
+Expected<void> bitmap(Image& image, const Source& source, const Bitmap& map) {
   if (map.bits == 0 || map.bits > kMostBits)
     return nonsense(source, fmt::format("its bitmap has {:#x} bits", map.bits));
   if (map.at + (map.bits + 7) / 8 > map.data)
     return nonsense(
         source, fmt::format("its first page is at {:#x}, within its bitmap of {:#x} bits", map.data,
                             map.bits));
-  return BitmapWalk(source, map).run();
+  const auto bytes = Bytes::open(source.file, source.name(), source.options.wait);
+  if (!bytes) return std::unexpected(bytes.error());
+  auto index = PageIndex::read(*bytes, source.name(), map.at, map.bits, source.options.wait);
+  if (!index) return std::unexpected(std::move(index.error()));
+  tell_count(source, map.pages, index->total());
+  if (index->runs() > kMostExtents)
+    return fail(Errc::not_supported, fmt::format("{} has its memory in more than {} pieces",
+                                                 source.name(), kMostExtents));
+  if (index->total() == 0) return fail(Errc::protocol, source.name() + " has no memory in it");
+  auto memory = std::make_unique<BitmapMemory>(source.file, *std::move(index), map.data);
+  if (memory->map()->regions.empty())
+    return fail(Errc::io, source.name() + " is cut off before its first page");
+  tell_missing(image, source, memory->missing(), memory->first_missing());
+  image.memory = std::move(memory);
+  return {};
 }
 
 // Types 5 and 6.
-Expected<Pieces> new_bitmap(const Source& source, const WindowsHeader& header) {
+Expected<void> new_bitmap(Image& image, const Source& source, const WindowsHeader& header) {
   std::array<std::byte, 0x38> bytes{};
   if (!source.copy(header.size(), bytes)) return cut_off(source, "bitmap");
   const Fields head(bytes);
   const std::string_view magic = head.text(0, 8);
   if (magic != "SDMPDUMP" && magic != "FDMPDUMP")
     return nonsense(source, "it has neither SDMPDUMP nor FDMPDUMP behind its header");
-  return bitmap(source, {header.size() + bytes.size(), head.get<std::uint64_t>(0x30),
-                         head.get<std::uint64_t>(0x20), head.get<std::uint64_t>(0x28)});
+  return bitmap(image, source,
+                {header.size() + bytes.size(), head.get<std::uint64_t>(0x30),
+                 head.get<std::uint64_t>(0x20), head.get<std::uint64_t>(0x28)});
 }
 
 // Type 2: SUMMARY_DUMP32 and SUMMARY_DUMP64, whose RTL_BITMAP begins at 0x18.
-Expected<Pieces> summary(const Source& source, const WindowsHeader& header) {
+Expected<void> summary(Image& image, const Source& source, const WindowsHeader& header) {
   std::array<std::byte, 0x28> bytes{};
   if (!source.copy(header.size(), bytes)) return cut_off(source, "bitmap");
   const Fields head(bytes);
   if (head.text(0, 8) != "SDMPDUMP")
     return nonsense(source, "it has no SDMPDUMP behind its header");
   const std::uint64_t map_at = header.bits == 64 ? 0x28 : 0x20;
-  return bitmap(source, {header.size() + map_at, head.get<std::uint32_t>(0x18),
-                         head.get<std::uint32_t>(0x0C), head.get<std::uint32_t>(0x14)});
+  return bitmap(image, source,
+                {header.size() + map_at, head.get<std::uint32_t>(0x18),
+                 head.get<std::uint32_t>(0x0C), head.get<std::uint32_t>(0x14)});
 }
 
 // Pairs of frame and count, up to a frame of 0 that is not the first.
@@ -218,22 +171,28 @@ Expected<Pieces> runs(const Source& source, const WindowsHeader& header) {
   return placer.take();
 }
 
+Expected<void> finish(Expected<Pieces> pieces, Image& image, const Source& source) {
+  if (!pieces) return std::unexpected(std::move(pieces.error()));
+  return (*std::move(pieces)).finish(image, source);
+}
+
 }  // namespace
 
-Expected<Pieces> windows_pieces(const Source& source, const WindowsHeader& header) {
+Expected<void> place_windows_pages(Image& image, const Source& source,
+                                   const WindowsHeader& header) {
   switch (header.type) {
     case 1:
     case kFiller:  // as some 32-bit writers leave it
-      return full(source, header);
+      return finish(full(source, header), image, source);
     case 2:
-      return summary(source, header);
+      return summary(image, source, header);
     case 5:
     case 6:
-      return new_bitmap(source, header);
+      return new_bitmap(image, source, header);
     case 8:
     case 9:
     case 10:
-      return runs(source, header);
+      return finish(runs(source, header), image, source);
     case 4:
       return fail(Errc::not_supported,
                   source.name() +

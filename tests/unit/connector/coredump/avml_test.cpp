@@ -105,6 +105,25 @@ TEST_F(AvmlSimulatedTest, AChunkWithAWrongChecksumIsAnErrorAndNotItsBytes) {
   EXPECT_EQ(read_one(*vm, 0x1000, into).status, Errc::none);
 }
 
+TEST_F(AvmlSimulatedTest, AFileThatShrinksWhileItIsOpen) {
+  const auto vm = open_it();
+  ASSERT_TRUE(vm);
+  std::filesystem::resize_file(file_, 200);  // within the first chunk
+  std::vector<std::byte> into(kPage);
+  for (const std::uint64_t at : {std::uint64_t{0x1000}, std::uint64_t{0x11000}, 0x100000000UL})
+    EXPECT_EQ(read_one(*vm, at, into).status, Errc::io) << at;
+}
+
+TEST_F(AvmlSimulatedTest, OfBlocksOverEachOtherTheFirstCounts) {
+  begin(0x100000000 + kPage, 2 * kPage);
+  plain(pattern(2 * kPage, 3));
+  end();
+  const auto vm = open_it();
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(read(*vm, 0x100000000, 2 * kPage), second_);
+  EXPECT_EQ(read(*vm, 0x100000000 + 2 * kPage, kPage), slice(pattern(2 * kPage, 3), kPage, kPage));
+}
+
 TEST_F(AvmlSimulatedTest, CutOffAnywhere) {
   for (std::size_t size = 4; size < image_.size() - 8; size += 211) {
     const auto vm = open_it(size);

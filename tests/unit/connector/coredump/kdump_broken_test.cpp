@@ -216,6 +216,19 @@ TEST_F(BrokenKdumpTest, OfAnotherFlattenedKindItSaysSo) {
   EXPECT_EQ(ImageTest::refusal().code, Errc::not_supported);
 }
 
+TEST_F(BrokenKdumpTest, AFlattenedElfSaysWhatPutsItTogether) {
+  Bytes elf(2 * kPage);
+  std::memcpy(elf.data(),
+              "\x7f"
+              "ELF",
+              4);
+  test::write_file(file_, test::flattened(test::records_of(elf, 4096)));
+  const InitError error = ImageTest::refusal();
+  EXPECT_EQ(error.code, Errc::not_supported);
+  EXPECT_THAT(error.message + error.hint,
+              testing::HasSubstr("ELF core that makedumpfile flattened"));
+}
+
 TEST_F(BrokenKdumpTest, AnOverlongTextIsPassedOver) {
   Bytes bytes = one_page().bytes();
   const std::uint64_t size = std::uint64_t{1} << 40;

@@ -124,6 +124,18 @@ TEST_F(StreamSimulatedTest, CutOffItSaysWhatIsMissing) {
   EXPECT_EQ(read_one(*vm, kSize, into).status, Errc::hole);
 }
 
+TEST_F(StreamSimulatedTest, AFileThatShrinksWhileItIsOpen) {
+  end();
+  const auto vm = open_it();
+  ASSERT_TRUE(vm);
+  std::filesystem::resize_file(file_, 60);
+  std::vector<std::byte> into(kPage);
+  EXPECT_EQ(read_one(*vm, 0x1000, into).status, Errc::io);
+  EXPECT_EQ(read_one(*vm, 0x2000, into).status, Errc::io);
+  EXPECT_EQ(read(*vm, 0x4000, kPage), std::vector<std::byte>(kPage, std::byte{0x5A}))
+      << "known since it was opened";
+}
+
 TEST_F(StreamSimulatedTest, OtherWaysToSendPagesAreRefusedByName) {
   const ImageBytes good = image_;
   const std::vector<std::pair<std::uint64_t, std::string>> cases{

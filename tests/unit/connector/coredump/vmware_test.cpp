@@ -182,6 +182,34 @@ TEST_F(VmwareSimulatedTest, NumbersThatLieAreBounded) {
   EXPECT_TRUE(value<bool>(*far, "truncated"));
 }
 
+TEST_F(VmwareSimulatedTest, FilesThatShrinkWhileTheyAreOpen) {
+  write({});
+  write_vmem();
+  const auto vm = open();
+  ASSERT_TRUE(vm);
+  std::filesystem::resize_file(vmem_, 3 * kPage + 7);
+  std::vector<std::byte> into(6 * kPage);
+  const ReadRequest low = read_one(*vm, 0, std::span(into).first(4 * kPage));
+  EXPECT_EQ(low.status, Errc::io);
+  EXPECT_EQ(low.done, 3 * kPage + 7);
+  EXPECT_EQ(read_one(*vm, 0x100000000, std::span(into).first(1)).status, Errc::io);
+  write({.memory = pages_});
+  std::filesystem::remove(vmem_);
+  const auto one = open();
+  ASSERT_TRUE(one);
+  std::filesystem::resize_file(file_, 100);
+  EXPECT_EQ(read_one(*one, 0, std::span(into).first(1)).status, Errc::io);
+}
+
+TEST_F(VmwareSimulatedTest, OfRegionsOverEachOtherTheFirstCounts) {
+  write({.regions = {{0, 0, 4}, {2, 4, 2}}});
+  write_vmem();
+  const auto vm = open();
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_THAT(vm->memory().map()->regions, ElementsAre(MemoryRegion{Gpa{0}, 4 * kPage}));
+  EXPECT_EQ(read(*vm, 0, 4 * kPage), slice(pages_, 0, 4 * kPage));
+}
+
 TEST_F(VmwareSimulatedTest, CutOffAnywhere) {
   const auto whole = Checkpoint{.memory = pages_}.image().bytes();
   const std::size_t data = whole.size() - pages_.size() - 2;
