@@ -10,6 +10,7 @@ namespace microvmi::contract {
 [[nodiscard]] std::vector<SubjectKind> coredump_subjects();
 [[nodiscard]] std::vector<SubjectKind> kvm_subjects();
 [[nodiscard]] std::vector<SubjectKind> pcileech_subjects();
+[[nodiscard]] std::vector<SubjectKind> kvm_slots_subjects();
 [[nodiscard]] std::vector<SubjectKind> qemu_procfs_subjects();
 [[nodiscard]] std::vector<SubjectKind> qemu_driver_subjects();
 

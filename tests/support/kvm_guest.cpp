@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -27,10 +28,6 @@ using namespace std::chrono_literals;
 constexpr auto kPatience = 30s;
 
 std::string in_words(const char* what) { return std::string(what) + ": " + std::strerror(errno); }
-
-std::byte byte_of(const std::string& hex, std::size_t at) {
-  return static_cast<std::byte>(std::stoul(hex.substr(2 * at, 2), nullptr, 16));
-}
 
 }  // namespace
 
@@ -83,22 +80,26 @@ void KvmGuest::kill() {
   pid_ = -1;
 }
 
+Outcome<void> KvmGuest::receive() const {
+  pollfd entry{.fd = channel_, .events = POLLIN, .revents = 0};
+  int ready = 0;
+  do ready = ::poll(&entry, 1, static_cast<int>(kPatience / 1ms));
+  while (ready < 0 && errno == EINTR);
+  if (ready <= 0) return std::unexpected("the VMM does not answer");
+  std::array<char, 65536> part;
+  const ssize_t got = ::read(channel_, part.data(), part.size());
+  if (got <= 0) return std::unexpected("the VMM has ended");
+  received_.append(part.data(), static_cast<std::size_t>(got));
+  return {};
+}
+
 Outcome<nlohmann::json> KvmGuest::answer() const {
-  const auto deadline = std::chrono::steady_clock::now() + kPatience;
-  std::string text;
-  while (!text.ends_with('\n')) {
-    pollfd entry{.fd = channel_, .events = POLLIN, .revents = 0};
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
-        deadline - std::chrono::steady_clock::now());
-    if (left <= 0ms) return std::unexpected("the VMM does not answer");
-    if (::poll(&entry, 1, static_cast<int>(left.count())) <= 0) continue;
-    char part[4096];
-    const ssize_t got = ::read(channel_, part, sizeof part);
-    if (got <= 0) return std::unexpected("the VMM has ended");
-    text.append(part, static_cast<std::size_t>(got));
-  }
-  auto parsed = nlohmann::json::parse(text, nullptr, false);
-  if (parsed.is_discarded()) return std::unexpected("the VMM said " + text);
+  std::size_t end = 0;
+  while ((end = received_.find('\n')) == std::string::npos)
+    if (auto done = receive(); !done) return std::unexpected(done.error());
+  auto parsed = nlohmann::json::parse(received_.substr(0, end), nullptr, false);
+  received_.erase(0, end + 1);
+  if (parsed.is_discarded()) return std::unexpected("the VMM said no JSON");
   return parsed;
 }
 
@@ -136,10 +137,14 @@ Outcome<std::vector<std::byte>> KvmGuest::memory(std::uint64_t gpa, std::size_t 
   const auto answer =
       ask("read " + std::to_string(space) + " " + std::to_string(gpa) + " " + std::to_string(size));
   if (!answer) return std::unexpected(answer.error());
-  const std::string hex = (*answer)["bytes"];
-  if (hex.size() != 2 * size) return std::unexpected("the VMM has not that much memory there");
-  std::vector<std::byte> out(size);
-  for (std::size_t i = 0; i < size; ++i) out[i] = byte_of(hex, i);
+  // As many bytes as it says follow.
+  const std::size_t told = (*answer)["bytes"];
+  while (received_.size() < told)
+    if (auto done = receive(); !done) return std::unexpected(done.error());
+  std::vector<std::byte> out(told);
+  std::memcpy(out.data(), received_.data(), told);
+  received_.erase(0, told);
+  if (told != size) return std::unexpected("the VMM has not that much memory there");
   return out;
 }
 

@@ -55,10 +55,12 @@ class KvmGuest {
 
  private:
   KvmGuest(pid_t pid, int channel) : pid_(pid), channel_(channel) {}
+  Outcome<void> receive() const;
   [[nodiscard]] Outcome<nlohmann::json> answer() const;
 
   pid_t pid_;
   int channel_;
+  mutable std::string received_;  // and not yet taken
   nlohmann::json truth_;
 };
 

@@ -45,7 +45,10 @@ Expected<std::unique_ptr<Driver>> Guest::open(const VmProcess& process, Intrusiv
   const auto find = [layout, wait] {
     return layout->find(wait->value_or(Wait::at_most(kLaterLook)));
   };
-  auto memory = host::ProcessMemory::open(*std::move(held), find);
+  const bool slots = layout->source() == SlotLayout::Source::slots;
+  auto memory =
+      host::ProcessMemory::open(*std::move(held), find, host::CopyMode::mapping,
+                                slots ? host::ChangeToldBy::source : host::ChangeToldBy::mappings);
   if (!memory) return std::unexpected(memory.error());
   wait->reset();
   GuestInfo info = describe(process, *layout, **memory);

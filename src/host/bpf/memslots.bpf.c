@@ -97,12 +97,10 @@ _Static_assert(sizeof(struct record) == 48, "as memslot_records.cpp has it");
 
 #define PAGE_SHIFT 12
 #define MOST_SPACES 2
-/* What fits into the buffer of one pass (8 pages, kernel/bpf/bpf_iter.c) with room to spare. */
-#define MOST_RECORDS 600
 /* Slots of one address space: KVM_USER_MEM_SLOTS is at most SHRT_MAX, and a step per list. */
 #define MOST_STEPS (32768 + 4096)
-/* The array is walked by a loop that the verifier follows step by step. */
-#define MOST_OF_ARRAY 2048
+/* Of an array in one pass; each_pass is not more. */
+#define STEPS_OF_ARRAY 64
 /* KVM_MEMSLOT_GEN_UPDATE_IN_PROGRESS of linux/kvm_host.h */
 #define UPDATE_IN_PROGRESS (1ULL << 63)
 /* ANON_INODE_FS_MAGIC of linux/magic.h */
@@ -111,6 +109,7 @@ _Static_assert(sizeof(struct record) == 48, "as memslot_records.cpp has it");
 /* Set before each pass. */
 __u32 wanted_tgid = 0; /* 0: of any process that the iterator shows */
 __u32 first_slot = 0;  /* slots before this one were told by earlier passes */
+__u32 each_pass = 0;   /* so many slots are told at once */
 
 struct walk {
   struct seq_file* seq;
@@ -133,22 +132,15 @@ static __always_inline void* load(const void* place) {
   return value;
 }
 
-/* 1: no more of them fit into this pass. */
-static __always_inline int tell(struct walk* w, struct kvm_memory_slot* slot) {
+/* What does not fit into the kernel's buffer is asked of this program once more, by the kernel. */
+static __always_inline void tell(struct walk* w, struct kvm_memory_slot* slot) {
   struct record r = {.kind = SLOT, .fd = w->fd, .vm = w->vm, .space = w->space};
-  if (w->seen++ < first_slot) return 0;
-  if (w->told >= MOST_RECORDS) {
-    w->flags |= MORE;
-    return 1;
-  }
   r.gpa = BPF_CORE_READ(slot, base_gfn) << PAGE_SHIFT;
   r.size = (__u64)BPF_CORE_READ(slot, npages) << PAGE_SHIFT;
   r.hva = BPF_CORE_READ(slot, userspace_addr);
   r.flags = BPF_CORE_READ(slot, flags);
   r.id = BPF_CORE_READ(slot, id);
-  w->told++;
-  if (bpf_seq_write(w->seq, &r, sizeof r)) w->flags |= FAULTED;
-  return 0;
+  bpf_seq_write(w->seq, &r, sizeof r);
 }
 
 /* The next list, or the next slot of it. */
@@ -164,7 +156,13 @@ static long hash_step(__u32 step, struct walk* w) {
   }
   slot = (char*)w->node - bpf_core_field_offset(struct kvm_memory_slot, id_node) -
          w->node_idx * bpf_core_type_size(struct hlist_node);
-  if (tell(w, (struct kvm_memory_slot*)slot)) return 1;
+  if (w->seen++ >= first_slot) {
+    if (w->told++ >= each_pass) {
+      w->flags |= MORE;
+      return 1;
+    }
+    tell(w, (struct kvm_memory_slot*)slot);
+  }
   w->node = load((char*)w->node + bpf_core_field_offset(struct hlist_node, next));
   return 0;
 }
@@ -178,17 +176,30 @@ static __always_inline void walk_hash(struct walk* w) {
   if (bpf_loop(MOST_STEPS, hash_step, w, 0) >= MOST_STEPS) w->flags |= FAULTED;
 }
 
-static __always_inline void walk_array(struct walk* w) {
-  struct kvm_memslots___array* set = (void*)w->set;
-  const int used = BPF_CORE_READ(set, used_slots);
-  char* slot = (char*)set + bpf_core_field_offset(struct kvm_memslots___array, memslots);
+static __always_inline __u64 slots_in(struct kvm_memslots___array* set) {
+  return set ? (__u32)BPF_CORE_READ(set, used_slots) : 0;
+}
+
+/* Both address spaces in one loop, with as few branches as can be: the verifier follows each. */
+static __always_inline void walk_arrays(struct walk* w, struct kvm_memslots** sets) {
+  const __u64 size = bpf_core_type_size(struct kvm_memory_slot);
+  const __u64 offset = bpf_core_field_offset(struct kvm_memslots___array, memslots);
+  const __u64 first = slots_in((void*)sets[0]);
+  const __u64 both = (__u64)sets[0] ^ (__u64)sets[1];
+  __u64 left;
   int i;
-  for (i = 0; i < MOST_OF_ARRAY; ++i) {
-    if (i >= used) return;
-    if (tell(w, (struct kvm_memory_slot*)slot)) return;
-    slot += bpf_core_type_size(struct kvm_memory_slot);
+  w->seen = first + slots_in((void*)sets[1]);
+  left = w->seen - first_slot;
+  if (first_slot >= w->seen) return;
+  if (left > each_pass) w->flags |= MORE;
+  if (left > each_pass) left = each_pass;
+  for (i = 0; i < STEPS_OF_ARRAY && i < left; ++i) {
+    const __u64 at = (__u64)first_slot + i;
+    const __u64 in_first = (__u64)((__s64)(at - first) >> 63); /* all bits or none */
+    const __u64 set = (__u64)sets[1] ^ (both & in_first);
+    w->space = 1 + (__u32)in_first;
+    tell(w, (void*)(set + offset + (at - (first & ~in_first)) * size));
   }
-  if (used > MOST_OF_ARRAY) w->flags |= FAULTED;
 }
 
 static __always_inline struct kvm_memslots* set_of(struct kvm* kvm, int space) {
@@ -202,7 +213,7 @@ static __always_inline __u64 generation_of(struct kvm_memslots* set) {
 static __always_inline int is_vm(struct file* file) {
   const char expected[] = "kvm-vm";
   char name[8] = {};
-  struct dentry* dentry = file->f_path.dentry;
+  struct dentry* dentry = BPF_CORE_READ(file, f_path.dentry);
   int i;
   if (BPF_CORE_READ(dentry, d_sb, s_magic) != ANON_INODES) return 0;
   bpf_probe_read_kernel_str(name, sizeof name, BPF_CORE_READ(dentry, d_name.name));
@@ -227,8 +238,10 @@ static __always_inline int tell_vm(struct bpf_iter__task_file* ctx, int hash) {
   struct walk w = {.fd = ctx->fd};
   int spaces = bpf_core_field_size(kvm->memslots) / sizeof(void*);
   int space;
-  if (!task || !file || (wanted_tgid && (__u32)task->tgid != wanted_tgid) || !is_vm(file)) return 0;
-  kvm = file->private_data;
+  if (!task || !file || (wanted_tgid && (__u32)BPF_CORE_READ(task, tgid) != wanted_tgid) ||
+      !is_vm(file))
+    return 0;
+  kvm = BPF_CORE_READ(file, private_data);
   if (spaces > MOST_SPACES) spaces = MOST_SPACES;
   for (space = 0; space < MOST_SPACES; ++space)
     if (space < spaces) sets[space] = set_of(kvm, space);
@@ -238,16 +251,14 @@ static __always_inline int tell_vm(struct bpf_iter__task_file* ctx, int hash) {
   r.gpa = type_of(kvm);
   r.size = generation_of(sets[0]);
   r.hva = generation_of(sets[1]);
-  if (BPF_CORE_READ(kvm, mm) == task->mm) r.flags = OWN_MEMORY;
+  if (BPF_CORE_READ(kvm, mm) == BPF_CORE_READ(task, mm)) r.flags = OWN_MEMORY;
   bpf_seq_write(w.seq, &r, sizeof r);
-  for (space = 0; space < MOST_SPACES; ++space) {
+  if (!hash) walk_arrays(&w, sets);
+  for (space = 0; hash && space < MOST_SPACES; ++space) {
     if (!sets[space] || (w.flags & MORE)) continue;
     w.set = sets[space];
     w.space = space;
-    if (hash)
-      walk_hash(&w);
-    else
-      walk_array(&w);
+    walk_hash(&w);
   }
   r.kind = END;
   r.gpa = w.seen;

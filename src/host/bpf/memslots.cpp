@@ -8,10 +8,9 @@
 #include <linux/bpf.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <mutex>
 #include <string>
@@ -31,6 +30,7 @@ namespace {
 struct Variables {
   std::uint32_t wanted_tgid = 0;
   std::uint32_t first_slot = 0;
+  std::uint32_t each_pass = 0;
 };
 
 // libbpf prints to stderr unless told otherwise, which is a setting of the whole program.
@@ -64,7 +64,9 @@ std::unexpected<Error> refused(int error, const char* what) {
 
 class LoadedReader final : public MemslotReader {
  public:
-  LoadedReader() = default;
+  explicit LoadedReader(std::uint32_t each_pass) {
+    set_.each_pass = std::clamp(each_pass, 1U, kEachPass);
+  }
   ~LoadedReader() override {
     bpf_link__destroy(link_);
     bpf_object__close(object_);
@@ -76,6 +78,8 @@ class LoadedReader final : public MemslotReader {
     object_ = bpf_object__open_mem(kMemslotProgram, kMemslotProgramSize, nullptr);
     if (!object_) return refused(errno, "cannot open the BPF program");
     const bool hash = *form == SlotForm::hash;
+    constexpr std::uint32_t kStepsOfArray = 64;  // as memslots.bpf.c has it
+    if (!hash) set_.each_pass = std::min(set_.each_pass, kStepsOfArray);
     bpf_program* program =
         bpf_object__find_program_by_name(object_, hash ? "memslots_hash" : "memslots_array");
     bpf_program* other =
@@ -124,9 +128,9 @@ class LoadedReader final : public MemslotReader {
 
   // Passes until nothing is left to tell.
   Expected<MemslotRecords::State> read_into(MemslotRecords& records) {
-    constexpr int kMostPasses = 200;  // of 600 slots, which is more than KVM can have
+    constexpr std::uint32_t kMostSlots = 2 * 32768;  // KVM_USER_MEM_SLOTS, in two address spaces
     set_.first_slot = 0;
-    for (int i = 0; i < kMostPasses; ++i) {
+    for (std::uint32_t i = 0; i <= kMostSlots / set_.each_pass; ++i) {
       const auto bytes = pass();
       if (!bytes) return std::unexpected(bytes.error());
       const auto state = records.add(*bytes);
@@ -168,9 +172,10 @@ class LoadedReader final : public MemslotReader {
 
 }  // namespace
 
-Expected<std::unique_ptr<MemslotReader>> MemslotReader::open(std::uint32_t pid) {
+Expected<std::unique_ptr<MemslotReader>> MemslotReader::open(std::uint32_t pid,
+                                                             std::uint32_t each_pass) {
   const Silence silence;
-  auto reader = std::make_unique<LoadedReader>();
+  auto reader = std::make_unique<LoadedReader>(each_pass);
   if (auto loaded = reader->load(pid); !loaded) return std::unexpected(loaded.error());
   return reader;
 }

@@ -4,7 +4,7 @@
 
 namespace microvmi::host {
 
-Expected<std::unique_ptr<MemslotReader>> MemslotReader::open(std::uint32_t) {
+Expected<std::unique_ptr<MemslotReader>> MemslotReader::open(std::uint32_t, std::uint32_t) {
   return fail(Errc::not_supported,
               "reading KVM's memory slots by BPF is not built in (needs clang and libbpf)");
 }

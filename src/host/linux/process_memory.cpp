@@ -96,9 +96,9 @@ std::size_t copy_local(const Snapshot&, std::span<WriteRequest>) { return 0; }
 }  // namespace
 
 Expected<std::unique_ptr<ProcessMemory>> ProcessMemory::open(Process process, LayoutSource source,
-                                                             CopyMode mode) {
+                                                             CopyMode mode, ChangeToldBy told_by) {
   std::unique_ptr<ProcessMemory> memory(
-      new ProcessMemory(std::move(process), std::move(source), mode));
+      new ProcessMemory(std::move(process), std::move(source), mode, told_by));
   install_copy_guard();
   const std::lock_guard lock(memory->mutex_);
   if (auto derived = memory->derive(); !derived) return std::unexpected(derived.error());

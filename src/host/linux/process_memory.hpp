@@ -7,9 +7,9 @@
 // Errc::disconnected for the whole batch. A View goes on showing the last contents instead.
 //
 // The layout is looked at again by refresh(), where an address of it turns out to be unmapped, and
-// by a read or write that comes kRecheckInterval or more after the last look. The latter two ask
-// the LayoutSource only if the mappings of the process have changed that are or could be guest
-// memory. They run in the thread that reads.
+// by a read or write that comes kRecheckInterval or more after the last look. Where a change of the
+// layout is told by one of the mappings, the latter two ask the LayoutSource only if those have
+// changed that are or could be guest memory. They run in the thread that reads.
 #pragma once
 
 #include <atomic>
@@ -30,6 +30,9 @@ enum class CopyMode : std::uint8_t {
   reads     // system calls alone: no mapping of ours keeps the guest's memory alive
 };
 
+// What shows that the layout may have changed; the source itself where it is cheap to ask.
+enum class ChangeToldBy : std::uint8_t { mappings, source };
+
 // Called from any thread, though from one at a time, for as long as the ProcessMemory lives.
 using LayoutSource = std::function<Expected<Layout>()>;
 
@@ -38,7 +41,8 @@ class ProcessMemory final : public PhysicalMemory {
   static constexpr std::chrono::milliseconds kRecheckInterval{1000};
 
   [[nodiscard]] static Expected<std::unique_ptr<ProcessMemory>> open(
-      Process process, LayoutSource source, CopyMode mode = CopyMode::mapping);
+      Process process, LayoutSource source, CopyMode mode = CopyMode::mapping,
+      ChangeToldBy told_by = ChangeToldBy::mappings);
 
   [[nodiscard]] const Process& process() const { return process_; }
 
@@ -62,8 +66,8 @@ class ProcessMemory final : public PhysicalMemory {
   void write_batch(std::span<WriteRequest> batch) override;
 
  private:
-  ProcessMemory(Process process, LayoutSource source, CopyMode mode)
-      : process_(std::move(process)), source_(std::move(source)), mode_(mode) {}
+  ProcessMemory(Process process, LayoutSource source, CopyMode mode, ChangeToldBy told_by)
+      : process_(std::move(process)), source_(std::move(source)), mode_(mode), told_by_(told_by) {}
 
   // What a run over a batch found out.
   struct Outcome {
@@ -80,7 +84,8 @@ class ProcessMemory final : public PhysicalMemory {
   void move(const Snapshot& snapshot, Transfer<Request>& transfer, std::span<Request> batch,
             std::size_t index) const;
 
-  // These three: with mutex_ held.
+  // These four: with mutex_ held.
+  Expected<Layout> ask() const;
   Expected<void> derive() const;
   bool recheck() const;
   Expected<void> publish(Layout layout, const Snapshot* previous) const;
@@ -93,6 +98,7 @@ class ProcessMemory final : public PhysicalMemory {
   Process process_;
   LayoutSource source_;
   CopyMode mode_;
+  ChangeToldBy told_by_;
   bool viewable_ = false;
   mutable Calls calls_;
   mutable SnapshotStore snapshots_;

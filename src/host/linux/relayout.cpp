@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // When and how ProcessMemory looks at the layout again.
+#include <algorithm>
 #include <ctime>
 
 #include "host/linux/maps.hpp"
@@ -30,13 +31,20 @@ Expected<void> ProcessMemory::publish(Layout layout, const Snapshot* previous) c
   return {};
 }
 
-Expected<void> ProcessMemory::derive() const {
+Expected<Layout> ProcessMemory::ask() const {
   if (!process_.alive()) return std::unexpected(process_.gone());
   auto layout = source_();
   source_failed_ = !layout;
   if (!layout && !process_.alive()) return std::unexpected(process_.gone());
-  if (!layout) return std::unexpected(layout.error());
+  if (!layout) return layout;
+  std::ranges::sort(layout->segments, {}, &Segment::gpa);
   next_check_.store(now_in_ms() + kRecheckInterval.count(), std::memory_order_relaxed);
+  return layout;
+}
+
+Expected<void> ProcessMemory::derive() const {
+  auto layout = ask();
+  if (!layout) return std::unexpected(layout.error());
   const SnapshotStore::Pin current(snapshots_);
   return publish(*std::move(layout), current.get());
 }
@@ -48,8 +56,11 @@ bool ProcessMemory::recheck() const {
   const auto maps = read_maps(process_.pid());
   if (!maps) return false;
   const SnapshotStore::Pin current(snapshots_);
-  if (!source_failed_ && relevant(*maps, current->layout) == current->maps) return false;
-  if (derive()) return true;
+  const bool same = relevant(*maps, current->layout) == current->maps;
+  if (same && !source_failed_ && told_by_ == ChangeToldBy::mappings) return false;
+  auto layout = ask();
+  if (same && layout && *layout == current->layout) return false;
+  if (layout && publish(*std::move(layout), current.get())) return true;
   // The old layout over the new mappings: at least nothing comes from a mapping that is gone.
   return publish(current->layout, current.get()).has_value();
 }

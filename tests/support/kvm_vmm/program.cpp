@@ -3,8 +3,11 @@
 //
 // A line of JSON for the machine, then one for each command that it reads:
 //   status | slots | read SPACE GPA SIZE | add ID GPA SIZE FLAGS | delete ID | forget ID |
-//   remap ID | move ID GPA | flags ID FLAGS | churn on | churn off | stop | go
-// forget deletes a slot and leaves its memory mapped. Numbers are decimal or 0x.
+//   remap ID | move ID GPA | flags ID FLAGS | churn on | churn off | stop | go |
+//   second vm
+// forget deletes a slot and leaves its memory mapped. The answer to read is followed by the bytes
+// that it counts. Numbers are decimal or 0x.
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 
 #include <atomic>
@@ -14,6 +17,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <utility>
 
 #include "support/kvm_vmm/vcpu.hpp"
 
@@ -87,6 +91,9 @@ class Program {
             {"sync_regs", machine_.extension(KVM_CAP_SYNC_REGS)}};
   }
 
+  // What follows the last answer.
+  std::string take_bytes() { return std::exchange(bytes_, {}); }
+
   json answer(const std::string& line) {
     std::istringstream words(line);
     words.unsetf(std::ios::basefield);  // 0x as well
@@ -95,6 +102,7 @@ class Program {
     if (verb == "status") return status();
     if (verb == "read") return read(words);
     if (verb == "stop") return stop();
+    if (verb == "second") return {{"vm_fd", ::ioctl(machine_.system(), KVM_CREATE_VM, 0)}};
     if (verb == "go") {
       for (const auto& one : vcpus_) one->go();
       return json::object();
@@ -125,19 +133,13 @@ class Program {
     return out;
   }
 
-  json read(std::istringstream& words) const {
+  json read(std::istringstream& words) {
     std::uint32_t space = 0;
     std::uint64_t gpa = 0;
     std::uint64_t size = 0;
     words >> space >> gpa >> size;
-    const std::string bytes = machine_.read(space, gpa, size);
-    std::string hex;
-    for (const char c : bytes) {
-      constexpr const char* kDigits = "0123456789abcdef";
-      hex += kDigits[static_cast<unsigned char>(c) >> 4U];
-      hex += kDigits[static_cast<unsigned char>(c) & 15U];
-    }
-    return {{"bytes", hex}};
+    bytes_ = machine_.read(space, gpa, size);
+    return {{"bytes", bytes_.size()}};
   }
 
   json stop() const {
@@ -178,6 +180,7 @@ class Program {
 
   Machine machine_;
   Vcpus vcpus_;
+  std::string bytes_;
   std::atomic<bool> churning_{false};
   std::atomic<std::uint64_t> churned_{0};
 };
@@ -201,7 +204,7 @@ void serve(const Options& options) {
   Program program(options);
   std::cout << program.introduction().dump() << std::endl;
   for (std::string line; std::getline(std::cin, line);)
-    std::cout << program.answer(line).dump() << std::endl;
+    std::cout << program.answer(line).dump() << '\n' << program.take_bytes() << std::flush;
   std::_Exit(0);  // the vCPUs never end
 }
 
