@@ -19,7 +19,8 @@ Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const Ini
   if (!process) return std::unexpected(process.error());
   if (!wanted.pid && !wanted.name && options.log)
     options.log("qemu: no guest is named; taking the first, " + to_text(*process));
-  return qemu_driver::Guest::open(*process, qemu_driver::own_params(params), options);
+  return qemu_driver::Guest::open(*process, qemu_driver::own_params(params),
+                                  qemu_driver::may_inject(params, process->pid), options);
 }
 
 }  // namespace

@@ -36,7 +36,8 @@ bool is_x86(const qemu::QemuProcess& process) {
 }  // namespace
 
 Guest::Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
-             std::vector<qemu::Monitor> monitors, AttachmentOptions options)
+             std::vector<qemu::Monitor> monitors, AttachmentOptions options,
+             std::unique_ptr<host::KvmControl> msrs)
     : memory_(std::move(memory)),
       info_(memory_->info()),
       is_x86_(is_x86(process)),
@@ -44,11 +45,11 @@ Guest::Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
       monitors_(std::move(monitors), options.each),
       attachment_(process, monitors_, std::move(options)),
       run_control_(monitors_, attachment_),
-      registers_(monitors_, attachment_, run_control_),
+      registers_(monitors_, attachment_, run_control_, std::move(msrs)),
       events_(attachment_, run_control_, memory_->memory(), uses_kvm(info_)) {}
 
 Expected<std::unique_ptr<Driver>> Guest::open(const qemu::QemuProcess& process,
-                                              const QemuInitParams& params,
+                                              const QemuInitParams& params, bool inject,
                                               const InitOptions& options) {
   auto memory = qemu_procfs_connector::Guest::open(process, {}, options);
   if (!memory) return std::unexpected(std::move(memory.error()));
@@ -56,8 +57,14 @@ Expected<std::unique_ptr<Driver>> Guest::open(const qemu::QemuProcess& process,
                         .each = params.timeout,
                         .guard = options.guard};
   if (params.gdb) how.stub = qemu::Monitor{stub_at(*params.gdb), process.pid};
-  return std::unique_ptr<Driver>(
-      new Guest(*std::move(memory), process, qemu::monitors_of(process), std::move(how)));
+  std::unique_ptr<host::KvmControl> msrs;
+  if (inject) {
+    auto control = host::KvmControl::open(process.pid, process.start_time, true);
+    if (!control) return std::unexpected(std::move(control.error()));
+    msrs = *std::move(control);
+  }
+  return std::unique_ptr<Driver>(new Guest(*std::move(memory), process, qemu::monitors_of(process),
+                                           std::move(how), std::move(msrs)));
 }
 
 }  // namespace microvmi::qemu_driver

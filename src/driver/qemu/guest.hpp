@@ -12,8 +12,11 @@ namespace microvmi::qemu_driver {
 
 class Guest final : public Driver {
  public:
+  // With `inject` registers that no monitor tells come from ioctls that QEMU's threads are made to
+  // make.
   [[nodiscard]] static Expected<std::unique_ptr<Driver>> open(const qemu::QemuProcess& process,
                                                               const QemuInitParams& params,
+                                                              bool inject,
                                                               const InitOptions& options);
 
   PhysicalMemory& memory() override { return memory_->memory(); }
@@ -25,7 +28,8 @@ class Guest final : public Driver {
 
  private:
   Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
-        std::vector<qemu::Monitor> monitors, AttachmentOptions options);
+        std::vector<qemu::Monitor> monitors, AttachmentOptions options,
+        std::unique_ptr<host::KvmControl> msrs);
 
   std::unique_ptr<Driver> memory_;  // of the connector
   GuestInfo info_;

@@ -60,7 +60,31 @@ Expected<std::vector<VcpuRegisters>> DriverRegisters::from_stub() {
   return out;
 }
 
+// What is not known otherwise. A guest that QEMU has stopped keeps its threads to itself: then
+// nothing is added.
+Expected<void> DriverRegisters::add_msrs(std::vector<VcpuRegisters>& known) {
+  constexpr std::chrono::seconds kPatience{1};
+  const auto running = msrs_->running();
+  if (!running) return std::unexpected(running.error());
+  if (!*running) return {};
+  for (VcpuRegisters& one : known) {
+    auto more = msrs_->read(to_integer(one.vcpu), Wait::at_most(kPatience));
+    if (!more && more.error().code == Errc::timed_out) continue;
+    if (!more) return std::unexpected(std::move(more.error()));
+    merge(*more, one.registers);
+    one.registers = *more;
+  }
+  return {};
+}
+
 Expected<std::vector<VcpuRegisters>> DriverRegisters::read_all() {
+  auto known = read_without_msrs();
+  if (!known || !msrs_) return known;
+  if (auto added = add_msrs(*known); !added) return std::unexpected(std::move(added.error()));
+  return known;
+}
+
+Expected<std::vector<VcpuRegisters>> DriverRegisters::read_without_msrs() {
   auto known = from_monitor();
   if (!known && attachment_.has_stub() && is_out_of_reach(known.error())) return from_stub();
   if (!known) return known;

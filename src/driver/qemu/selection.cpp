@@ -26,6 +26,12 @@ QemuInitParams own_params(const DriverInitParams& params) {
   return params.qemu.value_or(QemuInitParams{});
 }
 
+bool may_inject(const DriverInitParams& params, std::uint32_t pid) {
+  if (!params.memflow || !params.memflow->args) return false;
+  const auto* kvm = std::get_if<KvmConnectorParams>(&*params.memflow->args);
+  return kvm && kvm->intrusive == Intrusive::inject && kvm->pid->value() == pid;
+}
+
 qemu::Wanted wanted_of(const DriverInitParams& params) {
   qemu::Wanted out;
   fill(out, own_params(params));

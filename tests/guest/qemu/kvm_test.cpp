@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -32,6 +33,14 @@ class KvmGuestTest : public testing::Test {
     auto vm = open_driver(guest_->qemu());
     ASSERT_TRUE(vm) << vm.error().message;
     vm_.emplace(*std::move(vm));
+  }
+
+  // The same guest through the kvm connector, which knows nothing of QEMU.
+  [[nodiscard]] Opened open_connector(Intrusive intrusive) {
+    const KvmConnectorParams params{
+        .pid = *Pid::of(static_cast<std::uint32_t>(guest_->qemu().pid())), .intrusive = intrusive};
+    return init(DriverType::memflow,
+                DriverInitParams{.memflow = MemflowInitParams{.args = ConnectorArgs(params)}});
   }
 
   // `rounds` hits of this breakpoint, and none more.
@@ -70,6 +79,72 @@ TEST_F(KvmGuestTest, RegistersAreThoseThatTheGuestPrinted) {
   EXPECT_GT(regs->known().count(), 50U);
   expect_registers(*regs, guest_->truth());
   EXPECT_TRUE(runs(*vm_, *guest_)) << "reading stopped it";
+}
+
+TEST_F(KvmGuestTest, ModelSpecificRegistersByInjection) {
+  const Pid pid = *Pid::of(static_cast<std::uint32_t>(guest_->qemu().pid()));
+  const KvmConnectorParams kvm{.pid = pid, .intrusive = Intrusive::inject};
+  auto vm = init(DriverType::qemu,
+                 DriverInitParams{.qemu = QemuInitParams{.pid = pid},
+                                  .memflow = MemflowInitParams{.args = ConnectorArgs(kvm)}});
+  ASSERT_TRUE(vm) << vm.error().message;
+  const auto plain = vm_->read_registers(VcpuId{0});
+  ASSERT_TRUE(plain) << to_text(plain.error());
+  EXPECT_FALSE((*plain)[Reg::lstar]) << "QEMU's monitor does not tell it";
+  const auto regs = vm->read_registers(VcpuId{0});
+  ASSERT_TRUE(regs) << to_text(regs.error());
+  for (const Reg reg : {Reg::lstar, Reg::star, Reg::kernel_gs_base, Reg::pat})
+    EXPECT_TRUE((*regs)[reg]) << static_cast<int>(reg);
+  expect_registers(*regs, guest_->truth());
+  EXPECT_TRUE(runs(*vm, *guest_));
+  ASSERT_TRUE(vm->pause());
+  const auto paused = vm->read_registers(VcpuId{0});
+  ASSERT_TRUE(paused) << to_text(paused.error());
+  EXPECT_FALSE((*paused)[Reg::lstar]) << "QEMU holds its threads, which are left alone";
+  ASSERT_TRUE(vm->resume());
+  EXPECT_TRUE(runs(*vm, *guest_));
+}
+
+TEST_F(KvmGuestTest, TheConnectorReadsWhatTheGuestPrinted) {
+  for (const Intrusive intrusive : {Intrusive::sync_regs, Intrusive::inject}) {
+    auto vm = open_connector(intrusive);
+    if (!vm) GTEST_SKIP() << vm.error().message;
+    for (int i = 0; i < 20; ++i) {
+      const auto regs = vm->read_registers(VcpuId{0});
+      ASSERT_TRUE(regs) << to_text(regs.error());
+      expect_registers(*regs, guest_->truth());
+    }
+    EXPECT_TRUE(runs(*vm, *guest_));
+    ASSERT_TRUE(vm->pause());
+    const auto before = counter_of(*vm, *guest_);
+    const auto regs = vm->read_registers(VcpuId{0});
+    ASSERT_TRUE(regs) << to_text(regs.error());
+    EXPECT_GE((*regs)[Reg::rip], guest_->truth().loop_start);
+    EXPECT_LE((*regs)[Reg::rip], guest_->truth().loop_end);
+    EXPECT_EQ(counter_of(*vm, *guest_), before);
+    ASSERT_TRUE(vm->resume());
+    EXPECT_TRUE(runs(*vm, *guest_));
+  }
+}
+
+TEST_F(KvmGuestTest, TheConnectorWritesAndTellsWrittenPages) {
+  auto vm = open_connector(Intrusive::inject);
+  if (!vm) GTEST_SKIP() << vm.error().message;
+  Registers wanted;
+  wanted.set(Reg::lstar, 0xFFFF'FFFF'8100'0000);
+  ASSERT_TRUE(vm->write_registers(VcpuId{0}, wanted));
+  EXPECT_EQ((*vm->read_registers(VcpuId{0}))[Reg::lstar], *wanted[Reg::lstar]);
+  const auto pages = vm->dirty_pages();
+  if (!pages) GTEST_SKIP() << to_text(pages.error());
+  ASSERT_TRUE((*pages)->begin());
+  EXPECT_TRUE(runs(*vm, *guest_));
+  const auto written = (*pages)->take();
+  ASSERT_TRUE(written) << to_text(written.error());
+  const Gpa counter{guest_->truth().counter};
+  EXPECT_TRUE(std::ranges::any_of(*written, [&](const PageRange& one) {
+    return one.gpa <= counter && counter < one.gpa + one.size;
+  }));
+  EXPECT_TRUE(runs(*vm, *guest_));
 }
 
 TEST_F(KvmGuestTest, PausesAndGoesOn) {
