@@ -15,6 +15,10 @@ namespace {
 // from the guest meanwhile.
 constexpr std::size_t kMostFrames = 512;
 
+// x86 has 52 bits of physical address at most (Intel SDM vol. 3A 4.1.4). A page-table entry of ours
+// has no room for more of a frame, and a mapping of such a frame would show another one.
+constexpr std::uint64_t kFrameLimit = 1ULL << 40;
+
 std::span<std::byte> bytes_of(const ReadRequest& request) { return request.into; }
 std::span<const std::byte> bytes_of(const WriteRequest& request) { return request.from; }
 
@@ -53,6 +57,12 @@ class Transfer {
       }
       const Gpa gpa = owner.gpa + offset_;
       const std::uint64_t frame = to_integer(frame_of(gpa));
+      if (frame >= kFrameLimit) {
+        if (!pieces_.empty()) return true;  // what comes before it is carried first
+        owner.status = Errc::hole;
+        owner.failed_at = gpa;
+        continue;
+      }
       if (frames_.empty() || frames_.back() != frame) {
         if (frames_.size() == kMostFrames) return true;
         frames_.push_back(frame);

@@ -71,6 +71,27 @@ TEST_F(SimulatedXenMemory, AHoleEndsItsRequestAlone) {
   EXPECT_EQ(second[0], at(0x5000));
 }
 
+TEST_F(SimulatedXenMemory, BehindTheLastAddressOfAProcessorThereIsNothing) {
+  constexpr std::uint64_t kEnd = 1ULL << 52;
+  for (const std::uint64_t frame : {0UL, (1UL << 40) - 1}) xen->frames[frame].fill(std::byte{7});
+  std::array<std::byte, 32> bytes{};
+  for (const std::uint64_t gpa : {kEnd, std::uint64_t{1} << 63, ~std::uint64_t{63}}) {
+    const auto read = memory.read(Gpa{gpa}, bytes);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().code, Errc::hole);
+    EXPECT_FALSE(memory.write(Gpa{gpa}, bytes));
+  }
+  std::array<std::byte, 8> before{};
+  std::array<ReadRequest, 2> batch{
+      {{.gpa = Gpa{kEnd - 16}, .into = bytes}, {.gpa = Gpa{kEnd - 8}, .into = before}}};
+  memory.PhysicalMemory::read(batch);
+  EXPECT_EQ(batch[0].status, Errc::hole);
+  EXPECT_EQ(batch[0].done, 16U);
+  EXPECT_EQ(batch[0].failed_at, Gpa{kEnd});
+  EXPECT_EQ(batch[1].status, Errc::none);
+  EXPECT_EQ(before[7], std::byte{7});
+}
+
 TEST_F(SimulatedXenMemory, WritesArriveAndNothingElseChanges) {
   const auto before = xen->frames;
   std::vector<std::byte> bytes(5000, std::byte{0xee});

@@ -65,7 +65,8 @@ void* SimulatedXen::map(std::uint16_t, bool writable, std::span<const std::uint6
   Mapping mapping{
       std::vector<std::byte>(wanted.size() * 4096), {wanted.begin(), wanted.end()}, writable};
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    const auto found = frames.find(wanted[i]);
+    // 40 bits of a frame are what the control domain's page tables have room for.
+    const auto found = frames.find(wanted[i] & 0xffffffffff);
     errors[i] = found == frames.end() ? EINVAL : 0;
     if (errors[i] == 0)
       std::ranges::copy(found->second,
