@@ -21,8 +21,12 @@ StateRead read_state(Vm& vm) {
       out.state.vcpus.push_back(*std::move(registers));
       continue;
     }
-    // Where nobody knows how many there are, the first that is not there tells.
-    if (!info.vcpus && i != 0 && registers.error().code == Errc::not_found) break;
+    // One that the guest could have and that is not there has none; where nobody knows how many
+    // there could be, it is the end.
+    if (i != 0 && registers.error().code == Errc::not_found) {
+      if (info.vcpus) continue;
+      break;
+    }
     out.state.vcpus.clear();
     out.no_registers = std::move(registers.error());
     break;

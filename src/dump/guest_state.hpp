@@ -12,7 +12,7 @@ struct StateRead {
   std::optional<Error> no_registers = std::nullopt;  // why, where the driver has them
 };
 
-// The registers of all vCPUs, or of none.
+// The registers of all vCPUs that are there, or of none.
 [[nodiscard]] StateRead read_state(Vm& vm);
 
 }  // namespace microvmi::dumper
