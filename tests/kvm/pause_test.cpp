@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pausing by holding the threads of the vCPUs.
+#include <sys/wait.h>
+
 #include <csignal>
 #include <thread>
 
@@ -113,6 +115,10 @@ TEST_F(KvmPauseTest, AVmmThatIsStoppedByASignalStaysSo) {
   ASSERT_TRUE(vm_->read_registers(VcpuId{0}));
   const auto before = counters();
   ::kill(static_cast<pid_t>(guest_->pid()), SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(static_cast<pid_t>(guest_->pid()), &status, WUNTRACED),
+            static_cast<pid_t>(guest_->pid()));
+  ASSERT_TRUE(WIFSTOPPED(status)) << "all of its threads have stopped";
   EXPECT_EQ(code_of(vm_->read_registers(VcpuId{0})), Errc::timed_out);
   ::kill(static_cast<pid_t>(guest_->pid()), SIGCONT);
   for (int i = 0; i < 1000 && counters() == before; ++i) std::this_thread::sleep_for(10ms);

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <linux/kvm.h>
-#include <sched.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -69,14 +68,13 @@ std::unexpected<Error> refused(const TaskId& task, int error) {
               "run as root or grant CAP_SYS_PTRACE; kernel.yama.ptrace_scope may forbid it");
 }
 
-// How long to wait between two looks: a thread that runs stops within microseconds.
+// A thread that runs on another processor stops within microseconds; one that waits for ours needs
+// us to sleep. Never by yielding: on a loaded host that costs the time slices of all others.
 void pause_between_looks(unsigned looks) {
-  constexpr unsigned kYields = 50;
-  if (looks < kYields)
-    ::sched_yield();
-  else
-    std::this_thread::sleep_for(
-        microseconds(std::min(20U << std::min((looks - kYields) / 8, 5U), 500U)));
+  constexpr unsigned kSpins = 64;
+  constexpr unsigned kLongest = 6;  // 20 us shifted by it
+  if (looks < kSpins) return;
+  std::this_thread::sleep_for(microseconds(20U << std::min((looks - kSpins) / 8, kLongest)));
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "host/linux/tracer.hpp"
 
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is not in <csignal>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
@@ -64,6 +65,7 @@ void Tracer::run(const Job& job) {
 }
 
 void Tracer::serve() {
+  ::prctl(PR_SET_TIMERSLACK, 1UL);  // its naps are short; the system would round them up to 50 us
   std::unique_lock lock(mutex_);
   const auto called = [this] { return job_ != nullptr || ending_; };
   while (true) {
