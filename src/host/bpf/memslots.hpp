@@ -18,8 +18,8 @@ class MemslotReader {
  public:
   static constexpr std::uint32_t kEachPass = 512;  // of 48 bytes, for a buffer of 8 pages
 
-  // Loads the program, which takes some 10 ms. permission_denied: BPF is not for us; not_supported:
-  // this kernel or this build cannot; each says what is missing.
+  // Loads the program, which takes some 40 ms of processor time, mostly for BTF. permission_denied:
+  // BPF is not for us; not_supported: this kernel or this build cannot; each says what is missing.
   // `each_pass`: how many slots the program tells at once, at most what the kernel's buffer holds.
   [[nodiscard]] static Expected<std::unique_ptr<MemslotReader>> open(
       std::uint32_t pid, std::uint32_t each_pass = kEachPass);
