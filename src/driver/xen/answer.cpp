@@ -179,7 +179,7 @@ Expected<Answer> answer_to(const Message& request, const AnyReply& reply,
 
 Message release_of(std::uint32_t vcpu) {
   Message out;
-  out.set_head(kVcpuPaused, Reason{}, vcpu);
+  out.set_head(kVcpuPaused, Reason::unknown, vcpu);
   return out;
 }
 

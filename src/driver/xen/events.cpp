@@ -132,10 +132,11 @@ bool Events::is_wanted(const Message& request) const {
 // All of it at once: several events may have come with one notice.
 Expected<void> Events::drain() {
   while (ring_) {
-    const auto request = ring_->take();
-    if (!request) return std::unexpected(request.error());
-    if (!*request) return {};
-    const Message& told = **request;
+    const auto taken = ring_->take();
+    if (!taken) return std::unexpected(taken.error());
+    const std::optional<Message>& request = *taken;
+    if (!request) return {};
+    const Message& told = *request;
     if (told.version() != kEventVersion)
       return fail(Errc::protocol, fmt::format("Xen tells events of version {}, not {}",
                                               told.version(), kEventVersion));
@@ -158,14 +159,15 @@ void Events::put(const Message& response) {
 }
 
 Expected<void> Events::answer(std::uint32_t vcpu, const AnyReply& reply) {
-  Waiting& one = waiting_[vcpu];
+  const Waiting& one = waiting_[vcpu];
   auto found = answer_to(one.request, reply, one.written);
   if (!found) return std::unexpected(std::move(found.error()));
   Expected<void> done;
   if (found->context.known().any()) done = writer_.write_context(vcpu, found->context);
   if (!done && done.error().code != Errc::disconnected) return done;
-  if (found->trap)
-    if (const Errno error = guest_.xen().inject(guest_.domid(), *found->trap); error != 0)
+  const std::optional<Trap>& trap = found->trap;
+  if (trap)
+    if (const Errno error = guest_.xen().inject(guest_.domid(), *trap); error != 0)
       done = guest_.failure(error, "give the guest its exception", VcpuId{vcpu});
   const Message response = found->response;
   std::erase(queue_, vcpu);
@@ -229,7 +231,8 @@ Expected<Event> Events::next(const Wait& wait) {
   for (;;) {
     auto found = take_next();
     if (!found) return std::unexpected(std::move(found.error()));
-    if (*found) return *std::move(*found);
+    std::optional<Event>& event = *found;
+    if (event) return *std::move(event);
     const Errc over = wait.over();
     if (over == Errc::cancelled) return fail(over, "waiting for an event was cancelled");
     if (over != Errc::none) return fail(over, "no event came in time");

@@ -94,6 +94,7 @@ class Transfer {
   }
 
   void copy(const Piece& piece, std::byte* page) {
+    if (piece.size == 0) return;
     std::byte* const there = page + page_offset(piece.owner->gpa + piece.offset);
     if constexpr (kWrites)
       std::memcpy(there, piece.owner->from.data() + piece.offset, piece.size);

@@ -14,7 +14,8 @@ inline constexpr std::size_t kWhat = 24;  // the union of what happened
 inline constexpr std::size_t kData = 56;  // the union of registers and bytes to emulate with
 
 // VM_EVENT_REASON_*
-enum class Reason : std::uint32_t {
+enum class Reason : std::uint32_t {  // NOLINT(performance-enum-size): as wide as in a message
+  unknown = 0,
   mem_access = 1,
   write_ctrlreg = 4,
   mov_to_msr = 5,

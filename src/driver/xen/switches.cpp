@@ -33,6 +33,7 @@ std::optional<Switch> switch_told(const Message& request) {
     case Reason::privileged_call:
       return Switch{Monitor::privileged_call};
     case Reason::mem_access:
+    case Reason::unknown:
       break;
   }
   return std::nullopt;

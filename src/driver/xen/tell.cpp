@@ -48,6 +48,7 @@ class Teller {
         return as(page_access());
       case Reason::privileged_call:
       case Reason::emul_unimplemented:
+      case Reason::unknown:
         return std::nullopt;
     }
     return std::nullopt;
