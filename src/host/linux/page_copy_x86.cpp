@@ -18,12 +18,12 @@ bool has_fast_strings() {
   return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) != 0 && (ebx >> 9 & 1) != 0;
 }
 
-const bool g_fast_strings = has_fast_strings();
+const bool kFastStrings = has_fast_strings();
 
 }  // namespace
 
 void page_copy(void* to, const void* from, std::size_t size) {
-  if (!g_fast_strings) {
+  if (!kFastStrings) {
     std::memcpy(to, from, size);
     return;
   }
