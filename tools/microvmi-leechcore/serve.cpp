@@ -16,7 +16,16 @@
 namespace microvmi::leechcore {
 namespace {
 
-using namespace pcileech_connector;
+using pcileech_connector::kCallFd;
+using pcileech_connector::kMostSharedRanges;
+using pcileech_connector::kProtocolVersion;
+using pcileech_connector::kSharedFd;
+using pcileech_connector::kSlots;
+using pcileech_connector::kSlotSize;
+using pcileech_connector::Message;
+using pcileech_connector::Op;
+using pcileech_connector::Result;
+using pcileech_connector::Shared;
 
 void put(std::span<char> into, const std::string& text) {
   const std::size_t size = std::min(text.size(), into.size() - 1);

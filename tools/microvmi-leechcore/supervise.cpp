@@ -18,7 +18,10 @@
 namespace microvmi::leechcore {
 namespace {
 
-using namespace pcileech_connector;
+using pcileech_connector::Ended;
+using pcileech_connector::kCallFd;
+using pcileech_connector::kLifeFd;
+using pcileech_connector::kSharedFd;
 
 // By number, for glibc 2.36 has no wrapper.
 int watch(pid_t pid) { return static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); }

@@ -54,7 +54,7 @@ bool is_file(const fs::path& path) {
 Expected<fs::path> find_library(const std::optional<fs::path>& named) {
   if (named) {
     std::error_code ec;
-    const fs::path absolute = fs::absolute(*named, ec);  // without a slash dlopen would search
+    fs::path absolute = fs::absolute(*named, ec);  // without a slash dlopen would search
     if (is_file(absolute)) return absolute;
     return fail(Errc::not_found, "there is no file " + absolute.string(), {}, kHint);
   }

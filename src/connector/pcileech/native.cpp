@@ -107,8 +107,10 @@ Expected<void> Helper::launch(const Wait& wait) {
 
 Expected<void> Helper::send(const Message& call) {
   if (why_) return fail(Errc::disconnected, *why_);
-  while (::send(calls_.get(), &call, sizeof call, MSG_NOSIGNAL) != sizeof call)
-    if (errno != EINTR) return gone(Errc::disconnected, {});
+  ssize_t sent = 0;
+  do sent = ::send(calls_.get(), &call, sizeof call, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent != sizeof call) return gone(Errc::disconnected, {});
   return {};
 }
 

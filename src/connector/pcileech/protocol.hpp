@@ -21,9 +21,9 @@ inline constexpr int kCallFd = 3;    // calls and answers
 inline constexpr int kLifeFd = 4;    // closed by us, the helper ends; from it comes how it ended
 inline constexpr int kSharedFd = 5;  // Shared
 
-enum class Op : std::uint32_t { hello, open, map, read, write };
+enum class Op : std::uint8_t { hello, open, map, read, write };
 
-enum class Result : std::uint32_t {
+enum class Result : std::uint8_t {
   ok,
   no_library,     // dlopen failed; the reason is in `text`
   no_symbol,      // a library without the function named in `text`
