@@ -7,7 +7,7 @@ namespace microvmi::contract {
 std::vector<SubjectKind> subjects() {
   std::vector<SubjectKind> all;
   for (auto* rows : {fake_subjects, coredump_subjects, kvm_subjects, kvm_slots_subjects,
-                     pcileech_subjects, qemu_procfs_subjects, qemu_driver_subjects}) {
+                     pcileech_subjects, qemu_procfs_subjects, qemu_driver_subjects, xen_subjects}) {
     const auto some = rows();
     all.insert(all.end(), some.begin(), some.end());
   }

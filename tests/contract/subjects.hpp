@@ -13,5 +13,6 @@ namespace microvmi::contract {
 [[nodiscard]] std::vector<SubjectKind> kvm_slots_subjects();
 [[nodiscard]] std::vector<SubjectKind> qemu_procfs_subjects();
 [[nodiscard]] std::vector<SubjectKind> qemu_driver_subjects();
+[[nodiscard]] std::vector<SubjectKind> xen_subjects();  // in the dom0 of tests/xen alone
 
 }  // namespace microvmi::contract

@@ -37,7 +37,7 @@ struct Ran {
 struct Counters {
   std::uint64_t ticks, cr3_writes, msr_writes, msr_seen, cpuids;
   std::array<std::uint32_t, 4> cpuid_seen;
-  std::uint64_t cr4_writes, cr0_writes, xsetbvs, table_reads, requests, debugs, breakpoints;
+  std::uint64_t cr4_writes, cr0_writes, table_reads, requests, debugs, breakpoints;
 };
 
 class Domain {
@@ -45,7 +45,7 @@ class Domain {
   // One that runs: tiny, hvm or linux.
   [[nodiscard]] static Outcome<Domain> find(const std::string& name);
 
-  // Another tiny guest, which is gone with this object.
+  // Another tiny guest, with one vCPU, which is gone with this object.
   [[nodiscard]] static Outcome<Domain> create(const std::string& name);
 
   Domain(Domain&& other) noexcept;
@@ -63,6 +63,7 @@ class Domain {
   [[nodiscard]] std::uint64_t said(const std::string& what) const;
 
   [[nodiscard]] Counters counters() const;
+  [[nodiscard]] bool counts_on() const;  // whether the tiny guest's loop goes on, soon
 
   // What the tiny guest has stamped to these addresses.
   [[nodiscard]] std::vector<std::byte> stamps(std::uint64_t gpa, std::size_t size) const;
@@ -73,6 +74,8 @@ class Domain {
  private:
   Domain(std::string name, std::uint16_t id, Bare bare)
       : name_(std::move(name)), id_(id), bare_(std::move(bare)) {}
+
+  [[nodiscard]] static Outcome<Domain> at(const std::string& name, std::uint16_t id);
 
   std::string name_;
   std::uint16_t id_;

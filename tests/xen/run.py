@@ -19,7 +19,7 @@ SKIPPED = 77
 CPU = ("EPYC-v1,+svm,+npt,-monitor,-smap,-rdtscp,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,"
        "-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec")
 XEN = ("com1=115200,8n1 console=com1 dom0_mem=512M,max:512M dom0_max_vcpus=1 loglvl=all "
-       "guest_loglvl=all spec-ctrl=no bootscrub=0 cpuidle=0")
+       "guest_loglvl=all conring_size=1m spec-ctrl=no bootscrub=0 cpuidle=0")
 DOM0 = "console=hvc0 panic=1 quiet"
 END = re.compile(r"dom0: end status=(\d+)")
 
@@ -75,7 +75,7 @@ def make_payload(folder, arguments):
 
 
 def command(host, folder):
-    return ["setpriv", "--pdeathsig", "KILL", "nice", "qemu-system-x86_64",
+    return ["setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", "q35", "-accel", "tcg,thread=multi", "-cpu", CPU, "-smp", "1",
             "-m", "1280", "-kernel", str(host / "xen"), "-append", XEN,
@@ -108,7 +108,7 @@ def arguments():
     parser.add_argument("programs", nargs="+")
     parser.add_argument("--script", default=HERE / "inside.sh", help="what dom0 runs")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--seconds", type=float, default=300, help="until all has to be done")
+    parser.add_argument("--seconds", type=float, default=800, help="until all has to be done")
     parser.add_argument("--console", help="a file for what Xen and dom0's kernel said")
     return parser.parse_args()
 

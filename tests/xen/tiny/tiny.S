@@ -92,8 +92,6 @@ long_mode:
         WRMSR_CONST 0xc0000102, 0x00007f0033330000  /* kernel GS base */
         WRMSR_CONST 0x174, 0x10                     /* SYSENTER_CS */
         WRMSR_CONST 0x175, 0x0000000000765000       /* SYSENTER_ESP */
-        movl $0xdead0000, %eax
-        movq %rax, %cr2
         movq $kStampStart, %rdi
         movabs $kStampKey, %rdx
 1:      movq %rdi, %rax
@@ -102,15 +100,7 @@ long_mode:
         addq $8, %rdi
         cmpq $kStampEnd, %rdi
         jne 1b
-        movl $1, %eax                       /* CPUID.1:ECX.XSAVE, bit 26 */
-        cpuid
-        btl $26, %ecx
-        jnc 1f
-        movq %cr4, %rax
-        orq $0x40000, %rax                  /* OSXSAVE */
-        movq %rax, %cr4
-        movb $1, has_xsave
-1:      call tell_all
+        call tell_all
         movabs $0x0808080808080808, %r8
         movabs $0x0909090909090909, %r9
         movabs $0x1010101010101010, %r10
@@ -121,7 +111,8 @@ long_mode:
         movabs $0x1515151515151515, %r15
         movabs $0x0b0b0b0b0b0b0b0b, %rbp
 
-/* Each counter counts what is behind it: an event comes before its count. */
+/* Each counter counts what is behind it: an event comes before its count. No XSETBV: with it dom0 fell
+ * with bad FPU state, so that TCG seems to write the machine's own XCR0, which Xen knows nothing of. */
 again:  movl $pml4b, %eax
         movq %rax, %cr3
         incq cr3_writes
@@ -149,14 +140,7 @@ again:  movl $pml4b, %eax
         xorq $2, %rax                       /* MP, as well */
         movq %rax, %cr0
         incq cr0_writes
-        cmpb $0, has_xsave
-        je 1f
-        xorl %ecx, %ecx
-        xgetbv
-        xorl $2, %eax                       /* SSE state */
-        xsetbv
-        incq xsetbvs
-1:      sgdt scratch
+        sgdt scratch
         incq table_reads
         movl $kHvmOp, %eax
         movl $kGuestRequest, %edi
@@ -179,8 +163,8 @@ spin:   pause
         jnz spin
         jmp again
         .globl reached
-reached:
-        nopl 0(%rax)
+reached:                                    /* one byte, so that an INT3 in its place does no harm */
+        nop
         ret
 
 on_debug:
@@ -248,13 +232,13 @@ tell_all:
         TELL tr, 0x18
         TELL tr_base, tss
         TELL tr_limit, 0x67
+        TELL tr_attributes, 0x8b            /* busy, as LTR leaves it */
         TELL cs_attributes, 0xa09b
         TELL ss_attributes, 0xc093
         TELL gdt_base, gdt
         TELL gdt_limit, gdt_end - gdt - 1
         TELL idt_base, idt
         TELL idt_limit, 511
-        TELL cr2, 0xdead0000
         TELL star, 0x0013000800000000
         TELL lstar, 0x12345678
         TELL cstar, 0x23456789
@@ -267,9 +251,6 @@ tell_all:
         movl $0xc0000080, %ecx
         call read_msr
         TELL_RAX efer
-        movl $0x277, %ecx
-        call read_msr
-        TELL_RAX pat
         movl $0x1b, %ecx
         call read_msr
         TELL_RAX apic_base
@@ -277,8 +258,6 @@ tell_all:
         TELL_RAX cr4_without_tsd
         movq %cr0, %rax
         TELL_RAX cr0_without_mp
-        movzbl has_xsave, %eax
-        TELL_RAX has_xsave
         TELL ready, 1
         ret
 
@@ -319,7 +298,6 @@ put:    movw $kDebugPort, %dx
         .data
 digits: .ascii "0123456789abcdef"
 prefix: .asciz "tiny: "
-has_xsave: .byte 0
         .align 8
 gdt:    .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff
 gdt_tss: .quad 0x0000890000000067, 0
@@ -343,7 +321,6 @@ cpuids: .quad 0
 cpuid_seen: .quad 0, 0
 cr4_writes: .quad 0
 cr0_writes: .quad 0
-xsetbvs: .quad 0
 table_reads: .quad 0
 requests: .quad 0
 debugs: .quad 0
