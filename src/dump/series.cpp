@@ -49,13 +49,10 @@ DumpSeries::~DumpSeries() {
 
 Expected<DumpSeries> DumpSeries::begin(Vm& vm) {
   const auto pages = vm.dirty_pages();
-  if (!pages) {
-    Error error = pages.error();
-    error.hint =
-        "connector kvm tells written pages, with intrusive = inject where the kernel has "
-        "no soft-dirty bits";
-    return std::unexpected(std::move(error));
-  }
+  if (!pages)
+    return fail(pages.error().code, pages.error().message, pages.error().where,
+                "connector kvm tells written pages, with intrusive = inject where the kernel has "
+                "no soft-dirty bits");
   if (auto begun = (*pages)->begin(); !begun) return std::unexpected(begun.error());
   return DumpSeries(std::make_unique<State>(vm, **pages));
 }

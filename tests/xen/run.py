@@ -17,7 +17,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77
 # What Xen and TCG together need to be without; README.md says why.
 CPU = ("EPYC-v1,+svm,+npt,-monitor,-smap,-rdtscp,-rdseed,-sha-ni,-fxsr-opt,-misalignsse,"
-       "-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsavec")
+       "-3dnowprefetch,-osvw,-topoext,-nrip-save,-xsave,-avx,-avx2,-f16c,-fma")
 XEN = ("com1=115200,8n1 console=com1 dom0_mem=512M,max:512M dom0_max_vcpus=1 loglvl=all "
        "guest_loglvl=all conring_size=1m spec-ctrl=no bootscrub=0 cpuidle=0")
 DOM0 = "console=hvc0 panic=1 quiet"

@@ -111,8 +111,8 @@ long_mode:
         movabs $0x1515151515151515, %r15
         movabs $0x0b0b0b0b0b0b0b0b, %rbp
 
-/* Each counter counts what is behind it: an event comes before its count. No XSETBV: with it dom0 fell
- * with bad FPU state, so that TCG seems to write the machine's own XCR0, which Xen knows nothing of. */
+/* Each counter counts what is behind it: an event comes before its count. No XSETBV, as
+ * the machine is without XSAVE. */
 again:  movl $pml4b, %eax
         movq %rax, %cr3
         incq cr3_writes
