@@ -11,22 +11,14 @@
 #include <functional>
 
 #include "guard/simulated_guest.hpp"
+#include "support/soon.hpp"
 
 namespace microvmi {
 namespace {
 
 namespace fs = std::filesystem;
 using test::SimulatedGuest;
-
-template <class Condition>
-bool soon(Condition condition) {
-  const Wait wait = Wait::at_most(std::chrono::seconds(10));
-  while (!condition()) {
-    if (wait.over() != Errc::none) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
+using test::soon;
 
 class GuardSimulatedTest : public testing::Test {
  protected:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers of running vCPUs against what their VMM gave them and what KVM tells it.
 #include "kvm/machine.hpp"
+#include "support/soon.hpp"
 
 namespace microvmi {
 namespace {
@@ -128,7 +129,8 @@ TEST_F(KvmRegisterTest, OfAVmmThatStoppedItsGuestAreAnError) {
   open(Intrusive::sync_regs);
   ASSERT_TRUE(vm_);
   ask("stop");
-  EXPECT_EQ(vm_->running(), false);
+  // Its thread is told to stand still and takes a moment to do so.
+  EXPECT_TRUE(test::soon([this] { return vm_->running() == false; }));
   const auto registers = vm_->read_registers(VcpuId{0});
   ASSERT_FALSE(registers);
   EXPECT_EQ(registers.error().code, Errc::timed_out);

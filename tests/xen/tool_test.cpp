@@ -13,10 +13,13 @@
 
 #include <gmock/gmock.h>
 #include "microvmi/init.hpp"
+#include "support/soon.hpp"
 #include "xen/domain.hpp"
 
 namespace microvmi::test::xen {
 namespace {
+
+using test::soon;
 
 using nlohmann::json;
 using namespace std::chrono_literals;
@@ -95,15 +98,6 @@ class XenToolTest : public testing::Test {
   std::optional<Domain> domain_;
   std::string id_;
 };
-
-template <class Condition>
-bool soon(Condition condition) {
-  for (int i = 0; i < 300; ++i) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(100ms);
-  }
-  return false;
-}
 
 TEST_F(XenToolTest, ScanListsWhatXlLists) {
   MICROVMI_NEEDS_DOMAIN(kTiny);

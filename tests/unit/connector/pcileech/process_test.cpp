@@ -6,26 +6,19 @@
 #include <csignal>
 #include <thread>
 
+#include "support/soon.hpp"
 #include "unit/connector/pcileech/machine.hpp"
 
 namespace microvmi::test {
 namespace {
+
+using test::soon;
 
 using namespace std::chrono_literals;
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using Kind = LeechcoreMachine::Kind;
-
-template <class Condition>
-bool soon(Condition condition) {
-  const Wait wait = Wait::at_most(30s);
-  while (!condition()) {
-    if (wait.over() != Errc::none) return false;
-    std::this_thread::sleep_for(2ms);
-  }
-  return true;
-}
 
 // The helpers that have this machine's file open, or that map the library for it.
 std::vector<pid_t> helpers(const LeechcoreMachine& machine) {
