@@ -31,7 +31,7 @@ struct CopyGuard {
     if (count == sizeof(std::uint64_t)) {
       std::memcpy(to, from, sizeof(std::uint64_t));
     } else {
-      if (from == t_copied_to && suits_page_copy(from, count))
+      if (from == t_copied_to && suits_page_copy(count))
         page_copy(to, from, count);
       else
         std::memcpy(to, from, count);

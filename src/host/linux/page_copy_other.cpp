@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// page_copy by memcpy, for processors without string instructions.
+// page_copy by memcpy, for other processors.
 #include <cstring>
 
 #include "host/linux/page_copy.hpp"

@@ -78,19 +78,22 @@ TEST_F(MappedFileTest, ACutFileEndsTheCopyWhereItWasCut) {
 
 // Copies that go on where the last one ended are made in another way.
 TEST_F(MappedFileTest, PagesOneAfterTheOtherUpToTheCut) {
-  for (const std::size_t size : {std::size_t{1024}, std::size_t{4096}, std::size_t{8000}}) {
+  for (const std::size_t size : {1024UL, 1025UL, 1152UL, 4096UL, 4111UL, 8000UL}) {
     fill(16 * kPageSize);
     const auto file = MappedFile::open(path_);
     ASSERT_TRUE(file);
     std::filesystem::resize_file(path_, 5 * kPageSize);
-    std::size_t at = 0;
-    for (std::size_t copied = size; copied == size; at += copied) {
-      std::vector<std::byte> into(size + 1, std::byte{0xFF});
-      copied = file->copy(at, std::span(into).first(size));
-      expect_pattern(std::span(into).first(copied), at);
-      EXPECT_EQ(into[size], std::byte{0xFF}) << "behind the buffer";
+    for (const std::size_t start : {0UL, 0x490UL, 63UL}) {
+      std::size_t at = start;
+      for (std::size_t copied = size; copied == size; at += copied) {
+        std::vector<std::byte> into(size + 2, std::byte{0xFF});
+        copied = file->copy(at, std::span(into).subspan(1, size));
+        expect_pattern(std::span(into).subspan(1, copied), at);
+        EXPECT_EQ(into[0], std::byte{0xFF}) << "before the buffer";
+        EXPECT_EQ(into[size + 1], std::byte{0xFF}) << "behind the buffer";
+      }
+      EXPECT_EQ(at, 5 * kPageSize) << size;
     }
-    EXPECT_EQ(at, 5 * kPageSize) << size;
   }
 }
 
