@@ -5,11 +5,16 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import tempfile
 import time
 import unittest
+
+# Ignored where a script or nohup started the tests, and then by all that they start.
+for _number in (signal.SIGINT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_DFL)
 
 TOOL = os.environ["MICROVMI_TOOL"]
 RAW = "--memflow-coredump-format=raw"

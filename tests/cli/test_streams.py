@@ -92,12 +92,39 @@ class StreamsTest(CliTest):
         _, err = tool.communicate(timeout=20)
         return tool.returncode, err.decode()
 
+    def waiting_for_its_reader(self, **popen):
+        tool = self.start("read", 0, "1G", "memory.raw", RAW, "--raw", "--pad", 0, **popen)
+        os.read(tool.stdout.fileno(), 1)
+        return tool
+
     def test_signals_end_a_command_with_exit_code_1(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             with open("/dev/null", "wb") as null:
                 code, err = self.interrupted(number, "read", 0, 1 << 62, "memory.raw", RAW, "--raw",
                                              "--pad", 0, stdout=null)
             self.assertEqual((code, err), (1, "microvmi: interrupted\n"))
+
+    def test_one_signal_that_comes_twice_is_one(self):
+        """As timeout(1) sends it, to the child and then to the group."""
+        tool = self.waiting_for_its_reader()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            tool.send_signal(number)
+        _, err = tool.communicate(timeout=20)
+        self.assertEqual((tool.returncode, err), (1, b"microvmi: interrupted\n"))
+
+    def test_ignored_signals_stay_ignored(self):
+        """As nohup and the background jobs of scripts have it."""
+        def ignore():
+            for number in (signal.SIGHUP, signal.SIGINT):
+                signal.signal(number, signal.SIG_IGN)
+        tool = self.waiting_for_its_reader(preexec_fn=ignore)
+        for number in (signal.SIGHUP, signal.SIGINT):
+            tool.send_signal(number)
+        time.sleep(0.3)
+        self.assertIsNone(tool.poll())
+        tool.send_signal(signal.SIGTERM)
+        _, err = tool.communicate(timeout=20)
+        self.assertEqual((tool.returncode, err), (1, b"microvmi: interrupted\n"))
 
     def test_a_signal_ends_a_command_whose_reader_sleeps(self):
         reader, writer = os.pipe()

@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-#include <csignal>
+#include <chrono>
 #include <ctime>
 
 namespace microvmi::tool {
@@ -14,10 +14,20 @@ namespace {
 constexpr int kNudge = SIGUSR1;
 constexpr timespec kBetweenNudges{.tv_sec = 0, .tv_nsec = 50'000'000};
 
+// timeout(1) signals its child and then the group in which the child is: that is said once.
+constexpr std::chrono::milliseconds kSameSignal{100};
+
+// A blocked signal is pending even where it is ignored, so that must be seen beforehand.
+bool is_ignored(int signal) {
+  struct sigaction found{};
+  return sigaction(signal, nullptr, &found) == 0 && found.sa_handler == SIG_IGN;
+}
+
 sigset_t ending_signals() {
   sigset_t set{};
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+    if (!is_ignored(signal)) sigaddset(&set, signal);
   return set;
 }
 
@@ -25,13 +35,12 @@ void nothing(int) {}
 
 }  // namespace
 
-Signals::Signals() {
+Signals::Signals() : watched_(ending_signals()) {
   struct sigaction action{};
   action.sa_handler = nothing;  // without SA_RESTART, so that the call ends with EINTR
   sigaction(kNudge, &action, nullptr);
   static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
-  const sigset_t set = ending_signals();
-  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  pthread_sigmask(SIG_BLOCK, &watched_, nullptr);
   watcher_ = std::thread([this, main_thread = pthread_self()] { watch(main_thread); });
 }
 
@@ -41,19 +50,22 @@ Signals::~Signals() {
 }
 
 void Signals::watch(pthread_t main_thread) {
-  const sigset_t set = ending_signals();
   sigset_t nudge{};
   sigemptyset(&nudge);
   sigaddset(&nudge, kNudge);
   pthread_sigmask(SIG_BLOCK, &nudge, nullptr);
+  std::chrono::steady_clock::time_point first;
   while (!over_) {
-    const int signal = sigtimedwait(&set, nullptr, &kBetweenNudges);
-    if (signal > 0 && stop_.stop_requested()) {
+    const int signal = sigtimedwait(&watched_, nullptr, &kBetweenNudges);
+    const auto now = std::chrono::steady_clock::now();
+    if (signal > 0 && !stop_.stop_requested()) {
+      first = now;
+      stop_.request_stop();
+    } else if (signal > 0 && now - first > kSameSignal) {
       static_cast<void>(std::signal(signal, SIG_DFL));
-      pthread_sigmask(SIG_UNBLOCK, &set, nullptr);
+      pthread_sigmask(SIG_UNBLOCK, &watched_, nullptr);
       static_cast<void>(::raise(signal));
     }
-    if (signal > 0) stop_.request_stop();
     if (stop_.stop_requested()) pthread_kill(main_thread, kNudge);
   }
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals: Ctrl-C, SIGTERM and SIGHUP become a stop token; the second one ends the program at once.
+// One that whoever started the program had ignored (nohup, a script's background job) stays ignored.
 #pragma once
 
 #include <atomic>
+#include <csignal>
 #include <stop_token>
 #include <thread>
 
@@ -21,6 +23,7 @@ class Signals {
  private:
   void watch(pthread_t main_thread);
 
+  const sigset_t watched_;
   std::stop_source stop_;
   std::atomic<bool> over_ = false;
   std::thread watcher_;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // microvmi write: bytes from stdin or the command line into guest memory.
 #include <fmt/format.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
