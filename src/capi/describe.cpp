@@ -107,6 +107,10 @@ nlohmann::ordered_json found_json(const microvmi::Found& one) {
   out["vm_name"] = or_null(one.vm_name);
   out["pid"] = or_null(one.pid);
   out["running"] = or_null(one.running);
+  out["vcpus"] = or_null(one.vcpus);
+  out["facts"] = nlohmann::ordered_json::object();
+  for (const microvmi::Fact& fact : one.facts)
+    std::visit([&](const auto& value) { out["facts"][fact.name] = value; }, fact.value);
   out["params"] = params_json(one.params);
   return out;
 }

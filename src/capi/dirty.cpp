@@ -7,8 +7,25 @@
 
 namespace {
 
+using microvmi::PageRange;
 using microvmi::capi::done;
 using microvmi::capi::failed;
+
+// What was left from the last time may be in what came since: sorted, and each page once.
+void add(std::vector<PageRange>& untold, std::vector<PageRange> taken) {
+  if (untold.empty()) return untold.swap(taken);
+  std::ranges::move(taken, std::back_inserter(untold));
+  std::ranges::sort(untold, {}, &PageRange::gpa);
+  auto last = untold.begin();
+  for (auto one = last + 1; one != untold.end(); ++one) {
+    const std::uint64_t end = to_integer(last->gpa) + last->size;
+    if (to_integer(one->gpa) > end)
+      *++last = *one;
+    else
+      last->size = std::max(end, to_integer(one->gpa) + one->size) - to_integer(last->gpa);
+  }
+  untold.erase(last + 1, untold.end());
+}
 
 }  // namespace
 
@@ -29,7 +46,7 @@ int mvmi_dirty_take(mvmi_vm* vm, mvmi_range* ranges, size_t capacity, size_t* co
   auto taken = (*pages)->take();
   if (!taken) return failed(error, taken.error());
   auto& untold = vm->untold;
-  std::ranges::move(*taken, std::back_inserter(untold));
+  add(untold, *std::move(taken));
   *count = untold.size();
   const std::size_t fits = std::min(capacity, untold.size());
   for (std::size_t i = 0; i < fits; ++i) ranges[i] = {to_integer(untold[i].gpa), untold[i].size};

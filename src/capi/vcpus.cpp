@@ -50,8 +50,10 @@ void copy_out(const Registers& registers, std::uint64_t* values, unsigned char* 
 }
 
 AddressSpace space_of(const mvmi_space& space) {
+  constexpr int kNoSuchMode = 0xff;
+  const bool possible = space.paging >= 0 && space.paging < kNoSuchMode;
   return {.cr3 = space.cr3,
-          .mode = static_cast<PagingMode>(std::clamp(space.paging, 0, 0xff)),
+          .mode = static_cast<PagingMode>(possible ? space.paging : kNoSuchMode),
           .large_pages = space.large_pages != 0,
           .no_execute = space.no_execute != 0};
 }

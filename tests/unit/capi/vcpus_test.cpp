@@ -96,6 +96,29 @@ TEST_F(CapiVcpusTest, DirtyPagesInPartsThatFit) {
   ASSERT_TRUE(mvmi_dirty_end(&vm_, &error_));
 }
 
+TEST_F(CapiVcpusTest, DirtyPagesThatWereNotTakenAreSortedIntoNewOnes) {
+  std::array<mvmi_range, 4> ranges{};
+  std::size_t count = 0;
+  ASSERT_TRUE(mvmi_dirty_begin(&vm_, &error_));
+  state_->dirty = {{Gpa{0x3000}, 0x2000}, {Gpa{0x8000}, 0x1000}};
+  ASSERT_TRUE(mvmi_dirty_take(&vm_, nullptr, 0, &count, &error_));
+  state_->dirty = {{Gpa{0}, 0x1000}, {Gpa{0x4000}, 0x2000}, {Gpa{0x8000}, 0x1000}};
+  ASSERT_TRUE(mvmi_dirty_take(&vm_, ranges.data(), ranges.size(), &count, &error_));
+  ASSERT_EQ(count, 3U);
+  EXPECT_EQ(ranges[0].gpa, 0U);
+  EXPECT_EQ(ranges[1].gpa, 0x3000U);
+  EXPECT_EQ(ranges[1].size, 0x3000U);
+  EXPECT_EQ(ranges[2].gpa, 0x8000U);
+  EXPECT_EQ(ranges[2].size, 0x1000U);
+}
+
+TEST_F(CapiVcpusTest, ANegativePagingModeIsNone) {
+  const mvmi_space space{.cr3 = 0, .paging = -1, .large_pages = 1, .no_execute = 1};
+  mvmi_translation out{};
+  EXPECT_FALSE(mvmi_translate(&vm_, &space, 0, &out, &error_));
+  EXPECT_EQ(code(), "invalid_argument");
+}
+
 TEST_F(CapiVcpusTest, AddressesThroughPageTables) {
   for (const auto& [gpa, value] : {std::pair{0x0000, 0x1007}, {0x1000, 0x4087}})
     ASSERT_TRUE(vm_.vm.memory().write_value(Gpa{static_cast<std::uint64_t>(gpa)},
