@@ -5,8 +5,19 @@
 
 #include "microvmi/init_params.hpp"
 #include "microvmi/registry.hpp"
+#include "registry/scan.hpp"
 
 namespace microvmi {
+
+// Each way asks by itself and in little time: a busy monitor may answer one and not the other.
+void share_run_states(std::vector<Found>& rows) {
+  for (Found& row : rows) {
+    if (row.running || !row.pid) continue;
+    const auto asked = std::ranges::find_if(
+        rows, [&](const Found& other) { return other.pid == row.pid && other.running; });
+    if (asked != rows.end()) row.running = asked->running;
+  }
+}
 
 std::vector<Found> scan(const ScanOptions& options) {
   std::vector<Found> all;
@@ -16,6 +27,7 @@ std::vector<Found> scan(const ScanOptions& options) {
     all.insert(all.end(), std::make_move_iterator(found.begin()),
                std::make_move_iterator(found.end()));
   }
+  share_run_states(all);
   return all;
 }
 
