@@ -33,9 +33,16 @@ std::vector<Capability> Vm::capabilities() const {
   return out;
 }
 
+// With what would let more be done with this guest, where the driver tells it as the fact "hint".
 std::unexpected<Error> Vm::lacks(Capability capability) const {
-  return fail(Errc::not_supported, std::string("driver ") + name_of(type_) + " has no " +
-                                       kCapabilityNames[static_cast<std::size_t>(capability)]);
+  std::string hint;
+  for (const Fact& fact : info().facts)
+    if (const auto* text = std::get_if<std::string>(&fact.value); text && fact.name == "hint")
+      hint = *text;
+  return fail(Errc::not_supported,
+              std::string("driver ") + name_of(type_) + " has no " +
+                  kCapabilityNames[static_cast<std::size_t>(capability)],
+              {}, std::move(hint));
 }
 
 Expected<void> Vm::pause() {

@@ -13,6 +13,9 @@
 
 namespace microvmi::qemu {
 
+// What to start QEMU with where it has none, for people.
+inline constexpr const char* kQmpOption = "-qmp unix:FILE,server=on,wait=off";
+
 // Those of its QMP monitors that listen, in the order of the command line. Paths are looked up in
 // the process's own root and working directory; an inherited descriptor, as libvirt passes it, is
 // found by the inode of its socket.

@@ -170,7 +170,9 @@ TEST(MistakesTest, NoMonitorAtAll) {
   ASSERT_TRUE(vm) << to_text(vm.error());
   EXPECT_TRUE(all_stamps_are_read(**guest, *vm));
   EXPECT_FALSE(can(*vm, Capability::run_control));
-  EXPECT_EQ(vm->pause().error().code, Errc::not_supported);
+  const auto paused = vm->pause();
+  EXPECT_EQ(paused.error().code, Errc::not_supported);
+  EXPECT_THAT(paused.error().hint, testing::HasSubstr("-qmp unix:"));
 }
 
 TEST(MistakesTest, AGuestBeforeItsFirstInstruction) {

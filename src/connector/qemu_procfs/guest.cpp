@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "connector/qemu_procfs/facts.hpp"
+#include "qemu/monitors.hpp"
 
 namespace microvmi::qemu_procfs_connector {
 namespace {
@@ -96,6 +97,9 @@ Expected<std::unique_ptr<Driver>> Guest::open(const QemuProcess& process,
   wait->reset();
   GuestInfo info = describe(process, *finder, **memory, options.wait);
   info.facts.push_back({"layout_source", source_of(*finder, params)});
+  if (!finder->monitor() && qemu::monitors_of(process).empty())
+    info.facts.push_back(
+        {"hint", "for pausing start QEMU with a QMP socket: " + std::string(qemu::kQmpOption)});
   log("opened " + to_text(process) + (finder->monitor() ? " with its monitor" : " from /proc"));
   for (const std::string& note : finder->notes()) log(note);
   std::unique_ptr<RunControl> run_control;

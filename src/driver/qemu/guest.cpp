@@ -33,6 +33,16 @@ bool is_x86(const qemu::QemuProcess& process) {
   return std::ranges::find(kX86, name) != kX86.end();
 }
 
+// What would let more be done, instead of what the connector says of itself.
+void set_hint(std::vector<Fact>& facts, bool reachable, bool x86) {
+  std::erase_if(facts, [](const Fact& fact) { return fact.name == "hint"; });
+  if (!reachable)
+    facts.push_back({"hint", "for pausing, registers and events start QEMU with a QMP socket: " +
+                                 std::string(qemu::kQmpOption)});
+  else if (!x86)
+    facts.push_back({"hint", std::string("registers and events are those of x86 alone")});
+}
+
 }  // namespace
 
 Guest::Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
@@ -46,7 +56,9 @@ Guest::Guest(std::unique_ptr<Driver> memory, const qemu::QemuProcess& process,
       attachment_(process, monitors_, std::move(options)),
       run_control_(monitors_, attachment_),
       registers_(monitors_, attachment_, run_control_, std::move(msrs)),
-      events_(attachment_, run_control_, memory_->memory(), uses_kvm(info_)) {}
+      events_(attachment_, run_control_, memory_->memory(), uses_kvm(info_)) {
+  set_hint(info_.facts, reachable_, is_x86_);
+}
 
 Expected<std::unique_ptr<Driver>> Guest::open(const qemu::QemuProcess& process,
                                               const QemuInitParams& params, bool inject,

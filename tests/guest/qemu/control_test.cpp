@@ -98,7 +98,9 @@ TEST(QemuControlTest, AnotherArchitectureHasMemoryAndRunControl) {
   ASSERT_TRUE(guest) << guest.error();
   auto vm = open_driver(**guest);
   ASSERT_TRUE(vm) << vm.error().message;
-  EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::not_supported);
+  const auto registers = vm->read_registers(VcpuId{0});
+  EXPECT_EQ(registers.error().code, Errc::not_supported);
+  EXPECT_EQ(registers.error().hint, "registers and events are those of x86 alone");
   EXPECT_EQ(vm->running().value(), false);
   EXPECT_TRUE(vm->memory().read_value<std::uint64_t>(vm->memory().map()->regions.front().gpa));
 }
