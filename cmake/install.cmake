@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# What is installed, in the three packages that packaging/ makes of it: the library (library), what
-# programs are built with (development), the command line (tool).
+# What is installed, in the packages that packaging/ makes of it: the library (library), what programs
+# are built with (development), the command line (tool), the Python bindings (python).
 include(CMakePackageConfigHelpers)
 
 install(TARGETS mvmi EXPORT microvmi-targets
@@ -15,6 +15,12 @@ if(TARGET microvmi-leechcore)
 endif()
 install(DIRECTORY include/microvmi DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development
   FILES_MATCHING PATTERN *.hpp PATTERN *.h)
+
+# They load the shared library by its name.
+if(BUILD_SHARED_LIBS)
+  install(DIRECTORY python/microvmi DESTINATION lib/python3/dist-packages COMPONENT python
+    FILES_MATCHING PATTERN *.py)
+endif()
 
 # The programs find the library of their own tree, wherever that was put. Below /usr the system
 # finds it.

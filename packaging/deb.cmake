@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# Debian packages of a build for /usr: cpack -G DEB in its folder makes libmvmi1, libmvmi-dev and
-# microvmi of the three components of cmake/install.cmake.
+# Debian packages of a build for /usr: cpack -G DEB in its folder makes libmvmi1, libmvmi-dev,
+# microvmi and python3-microvmi of the components of cmake/install.cmake.
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_NAME microvmi)
 set(CPACK_PACKAGE_VENDOR microvmi)
@@ -9,6 +9,9 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Virtual machine introspection")
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
 set(CPACK_COMPONENTS_ALL library development tool)
+if(BUILD_SHARED_LIBS)
+  list(APPEND CPACK_COMPONENTS_ALL python)
+endif()
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_ENABLE_COMPONENT_DEPENDS ON)
@@ -26,8 +29,13 @@ set(CPACK_COMPONENT_DEVELOPMENT_DESCRIPTION "Virtual machine introspection: deve
 set(CPACK_DEBIAN_TOOL_PACKAGE_NAME microvmi)
 set(CPACK_DEBIAN_TOOL_PACKAGE_SECTION admin)
 set(CPACK_COMPONENT_TOOL_DESCRIPTION "Virtual machine introspection: command line")
+set(CPACK_DEBIAN_PYTHON_PACKAGE_NAME python3-microvmi)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_SECTION python)
+set(CPACK_DEBIAN_PYTHON_PACKAGE_DEPENDS python3)
+set(CPACK_COMPONENT_PYTHON_DESCRIPTION "Virtual machine introspection: Python bindings")
 
 include(CPack)
 cpack_add_component(library)
 cpack_add_component(development DEPENDS library)
 cpack_add_component(tool DEPENDS library)
+cpack_add_component(python DEPENDS library)

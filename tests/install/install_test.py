@@ -91,6 +91,15 @@ class InstallTest(unittest.TestCase):
         for helper in HELPERS:
             self.assertTrue(os.access(helper, os.X_OK), helper)
 
+    @unittest.skipUnless(SHARED and not FLAGS, "Python needs the shared library, and no sanitizer")
+    def test_python(self):
+        environment = {**os.environ, "LD_LIBRARY_PATH": str(self.library().parent),
+                       "PYTHONPATH": str(next(PREFIX.rglob("dist-packages")))}
+        code = ("import sys, microvmi; vm = microvmi.Vm(memflow_coredump_filepath=sys.argv[1], "
+                "memflow_coredump_format='raw'); print(vm.read(0, 16).hex())")
+        self.assertEqual(run(sys.executable, "-c", code, IMAGE, env=environment),
+                         BYTES[:16].hex() + "\n")
+
     def test_every_installed_header_needs_nothing_but_its_own(self):
         headers = sorted((PREFIX / "include").rglob("*.h*"))
         source = ROOT / "include"

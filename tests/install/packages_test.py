@@ -44,9 +44,9 @@ class PackagesTest(unittest.TestCase):
     def field(self, name, field):
         return run("dpkg-deb", "--field", self.package(name), field).strip()
 
-    def test_there_are_three(self):
+    def test_there_are_four(self):
         names = sorted(file.name.split("_")[0] for file in pathlib.Path(FOLDER.name).glob("*.deb"))
-        self.assertEqual(names, ["libmvmi-dev", "libmvmi1", "microvmi"])
+        self.assertEqual(names, ["libmvmi-dev", "libmvmi1", "microvmi", "python3-microvmi"])
 
     def test_the_library(self):
         files = self.contents("libmvmi1")
@@ -59,6 +59,14 @@ class PackagesTest(unittest.TestCase):
     def test_the_tool(self):
         self.assertEqual(self.contents("microvmi"), ["/usr/bin/microvmi"])
         self.assertIn("libmvmi1", self.field("microvmi", "Depends"))
+
+    def test_the_python_bindings(self):
+        files = self.contents("python3-microvmi")
+        self.assertIn("/usr/lib/python3/dist-packages/microvmi/__init__.py", files)
+        self.assertEqual([file for file in files if not file.endswith(".py")], [])
+        depends = self.field("python3-microvmi", "Depends")
+        self.assertIn("libmvmi1", depends)
+        self.assertIn("python3", depends)
 
     def test_the_development_files(self):
         files = self.contents("libmvmi-dev")
