@@ -9,6 +9,8 @@ class UsageTest(CliTest):
     def test_unknown_words_name_the_nearest_known_one(self):
         self.fails(2, "scna", says=["there is no command 'scna'", "did you mean scan?"])
         self.fails(2, "scan", "--jsno", says=["there is no option --jsno", "did you mean --json?"])
+        shown = self.fails(2, "inf", "first", says="did you mean info?").err
+        self.assertNotIn("'first'", shown)
         self.fails(2, "info", "--kvm-unix-sokcet=/a", says="did you mean --kvm-unix-socket?")
         self.fails(2, "info", "--drvier=kvm", says="did you mean --driver?")
         self.fails(2, "info", "--zzzzzz", says="there is no option --zzzzzz")
@@ -63,6 +65,15 @@ class UsageTest(CliTest):
     def test_a_wrong_environment(self):
         self.env["MICROVMI_PARAM_PID"] = "many"
         self.fails(2, "info", says=["pid expects", "MICROVMI_PARAM_PID"])
+        self.env = self.env | {"MICROVMI_PARAM_PID": "1", "MICROVMI_PARAM_": "x"}
+        self.fails(2, "info", says="'' is not a parameter (environment MICROVMI_PARAM_)")
+
+    def test_a_file_to_write_is_no_stream(self):
+        self.file("memory.raw", bytes(4096))
+        self.fails(2, "dump", "-o", "-", "memory.raw", RAW, says="-o FILE expects a file")
+        self.fails(2, "convert", "memory.raw", "-", RAW, says="OUT expects a file")
+        self.ok("dump", "-o", "./-", "memory.raw", RAW)
+        self.assertTrue(self.path("-").exists())
 
     def test_completion_of_no_such_shell(self):
         self.fails(2, "completion", says="SHELL is required")
@@ -94,6 +105,8 @@ class OpenTest(CliTest):
     def test_no_such_vm(self):
         self.fails(1, "info", "no-such-guest-here",
                    says=["no-such-guest-here", "taken for the name of a VM"])
+        self.fails(1, "info", "no such/guest",
+                   says=["taken for a file", "--vm-name 'no such/guest'"])
 
 
 class TargetTest(CliTest):

@@ -2,6 +2,7 @@
 """microvmi pause and resume on a real QEMU, asked of its other monitor."""
 import os
 import signal
+import subprocess
 import unittest
 
 import qemu
@@ -32,6 +33,15 @@ class PauseTest(CliTest):
         self.assertEqual((tool.returncode, err), (0, b""))
         self.assertIn(b"paused for 2 s", out)
         self.assertTrue(self.guest.running())
+
+    def test_a_time_without_end_is_long(self):
+        tool = self.start("pause", "--for", f"{(1 << 63) - 1}ms", self.guest.pid)
+        self.assertTrue(soon(lambda: not self.guest.running()))
+        with self.assertRaises(subprocess.TimeoutExpired):
+            tool.wait(0.5)
+        tool.send_signal(signal.SIGINT)
+        _, err = tool.communicate(timeout=60)
+        self.assertEqual((tool.returncode, self.guest.running()), (1, True), err)
 
     def test_a_guest_found_paused_stays_so(self):
         self.guest.ask("stop")

@@ -4,7 +4,7 @@ import os
 import unittest
 
 import qemu
-from support import CliTest
+from support import CliTest, elf_core
 
 NOBODY = 65534
 
@@ -32,6 +32,20 @@ class PermissionTest(CliTest):
         self.assertIn(f"pid {self.guest.pid} (line\\nbreak)", shown)
         self.assertIn("belongs to user 0", shown)
         self.assertEqual(self.ok(*asked, "--json").json[0]["vm_name"], "line\nbreak")
+
+    def test_the_settings_of_another_user_are_not_looked_at(self):
+        """As where a service gave up being root and kept its HOME."""
+        self.file(".config/microvmi/config.toml", "nonsense")
+        self.file("memory.elf", elf_core([(0, bytes(4096))])).chmod(0o644)
+        self.folder.chmod(0o711)
+        self.path(".config").chmod(0o700)
+        self.env["HOME"] = str(self.folder)
+        shown = self.run_tool("info", self.path("memory.elf"), **self.other)
+        self.assertEqual(shown.code, 0, shown)
+        self.assertIn("config.toml, which is in a folder closed to this user", shown.err)
+        self.path(".config").chmod(0o755)
+        self.path(".config/microvmi/config.toml").chmod(0)
+        self.fails(2, "info", self.path("memory.elf"), **self.other, says="config.toml: Permission")
 
     def test_an_image_of_another_user(self):
         self.file("memory.raw", bytes(4096)).chmod(0)

@@ -174,6 +174,7 @@ void CommandLine::name_unknown(const std::vector<std::string>& words) {
                         : chosen ? "one word too many: '" + word + "'"
                                  : "there is no command '" + word + "'") +
                        (guess.empty() ? "" : "; did you mean " + guess + "?"));
+    if (!option && !chosen) return;  // what follows is read once there is a command
   }
 }
 

@@ -95,27 +95,27 @@ Result<void> verify(Session& session, const Vm& in, const std::string& file, Ima
   return compare(in, *out, regions_of(*in.memory().map(), format), session.stop());
 }
 
-Result<Converted> convert(Session& session, Vm& vm, const Options& options, ImageFormat format) {
+Result<Converted> convert(Session& session, Vm& vm, const std::string& file, bool check,
+                          ImageFormat format) {
   DumpOptions how{.format = format};
   how.wait.stop = session.stop();
   Converted result;
   {
     Progress progress;
     how.progress = [&](const DumpProgress& now) { progress.show(now); };
-    auto report = dump(vm, *options.out, how);
+    auto report = dump(vm, file, how);
     if (!report) return failed(report.error());
     result.report = *std::move(report);
   }
-  if (!options.verify) return result;
-  if (auto same = verify(session, vm, *options.out, format); !same)
-    return std::unexpected(same.error());
+  if (!check) return result;
+  if (auto same = verify(session, vm, file, format); !same) return std::unexpected(same.error());
   result.is_verified = true;
   return result;
 }
 
 Outcome run(Session& session, const Options& options) {
   if (!options.in || options.in->empty()) session.wrong("IN is required");
-  if (!options.out || options.out->empty()) session.wrong("OUT is required");
+  const std::string file = session.new_file("OUT", options.out);
   const auto format = param::Value<ImageFormat>::parse(options.format);
   if (!format) session.wrong("--format " + format.error() + ", not '" + options.format + "'");
   if (options.in) session.take_image(*options.in);
@@ -123,7 +123,7 @@ Outcome run(Session& session, const Options& options) {
   if (!request) return std::unexpected(request.error());
   auto vm = session.open(*request);
   if (!vm) return std::unexpected(std::move(vm.error()));
-  const auto result = convert(session, *vm, options, *format);
+  const auto result = convert(session, *vm, file, options.verify, *format);
   if (!result) return std::unexpected(result.error());
   note_losses(vm->info(), result->report);
   if (options.json) return session.out().write(to_text(to_json(*result, *format)));
@@ -138,7 +138,8 @@ Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "IN", options->in, "The image to read; a file, or a vmi:// URL");
   add_text(app, "OUT", options->out, "Where to; a file there is replaced in the end");
-  app.add_option("--format", options->format, "elf (the default), or another; holes stay holes")
+  app.add_option("--format", options->format,
+                 "elf (the default) and the others leave holes out; raw is sparse")
       ->option_text(kFormats);
   app.add_flag("--verify", options->verify, "Read the new image and compare every byte");
   app.add_flag("--json", options->json,

@@ -4,16 +4,14 @@
 
 #include <fmt/format.h>
 
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 
 #include "command.hpp"
 #include "json.hpp"
 #include "losses.hpp"
 #include "progress.hpp"
 #include "terminal.hpp"
-#include "vcpu_options.hpp"
+#include "waiting.hpp"
 
 namespace microvmi::tool {
 namespace {
@@ -37,13 +35,11 @@ struct Plan {
 
 constexpr auto kReplace = Json::error_handler_t::replace;
 
-// False where it was ended early.
-bool wait_until(const std::stop_token& stop, std::chrono::steady_clock::time_point time) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_until(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
+Wait::Clock::time_point later(Wait::Clock::time_point time, std::chrono::milliseconds by) {
+  const auto left = Wait::Clock::time_point::max() - time;
+  return by < std::chrono::duration_cast<std::chrono::milliseconds>(left)
+             ? time + by
+             : Wait::Clock::time_point::max();
 }
 
 struct DumpResult {
@@ -133,9 +129,10 @@ Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan&
   const Write write = [&](const std::string& file, const DumpOptions& how) {
     return series->next(file, how);
   };
-  const auto start = std::chrono::steady_clock::now();
+  Wait due{.deadline = Wait::Clock::now(), .stop = session.stop()};
   for (std::uint64_t i = 1; i <= plan.count; ++i) {
-    if (!wait_until(session.stop(), start + (i - 1) * plan.every))
+    if (i != 1) due.deadline = later(due.deadline, plan.every);
+    if (!sleep_until(due))
       return failed(fmt::format("interrupted: {} of {} dumps are written", i - 1, plan.count));
     const auto result =
         one_dump(session, vm, write, options, numbered(plan.file, i, plan.count), plan.format);
@@ -148,8 +145,7 @@ Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan&
 
 Plan plan_of(Session& session, const Options& options) {
   Plan plan;
-  if (!options.file || options.file->empty()) session.wrong("-o FILE is required");
-  plan.file = options.file.value_or("");
+  plan.file = session.new_file("-o FILE", options.file);
   const auto format = param::Value<ImageFormat>::parse(options.format);
   if (!format) session.wrong("--format " + format.error() + ", not '" + options.format + "'");
   plan.format = format.value_or(ImageFormat::elf);

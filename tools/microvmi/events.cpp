@@ -5,6 +5,7 @@
 #include "event_view.hpp"
 #include "terminal.hpp"
 #include "vcpu_options.hpp"
+#include "waiting.hpp"
 
 namespace microvmi::tool {
 namespace {

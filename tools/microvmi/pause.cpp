@@ -2,11 +2,9 @@
 // microvmi pause and microvmi resume: stop a guest, for good or for a time, and let it run.
 #include <fmt/format.h>
 
-#include <condition_variable>
-#include <mutex>
-
+#include "command.hpp"
 #include "json.hpp"
-#include "vcpu_options.hpp"
+#include "waiting.hpp"
 
 namespace microvmi::tool {
 namespace {
@@ -28,22 +26,13 @@ Outcome report(Session& session, const Options& options, States states, const st
   return session.out().write(text + '\n');
 }
 
-// False where it was ended early.
-bool sleep_for(const std::stop_token& stop, std::chrono::milliseconds time) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
-  return !stop.stop_requested();
-}
-
 // A guard holds this one: the guest runs again however this program ends.
 Outcome pause_for(Session& session, Vm& vm, const Options& options,
                   std::chrono::milliseconds time) {
   const auto before = vm.running();
   if (!before) return failed(before.error());
   if (auto paused = vm.pause(); !paused) return failed(paused.error());
-  const bool whole = sleep_for(session.stop(), time);
+  const bool whole = sleep_until(Wait{.stop = session.stop()}.within(time));
   if (auto resumed = vm.resume(); !resumed)
     return failed("the guest may still be paused: " + microvmi::to_text(resumed.error()));
   if (!whole) return failed("interrupted; the guest is as it was before");

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "log.hpp"
+#include "terminal.hpp"
 
 namespace microvmi::tool {
 namespace {
@@ -17,6 +18,14 @@ fs::path default_config() {
   if (xdg && fs::path(xdg).is_absolute()) return fs::path(xdg) / "microvmi/config.toml";
   const char* home = std::getenv("HOME");
   return home && *home ? fs::path(home) / ".config/microvmi/config.toml" : fs::path{};
+}
+
+// Those of another user, whose home folder was inherited with the environment, are not ours;
+// whether there are any cannot even be told.
+bool is_out_of_sight(const fs::path& file) {
+  std::error_code error;
+  static_cast<void>(fs::status(file, error));
+  return error == std::errc::permission_denied;
 }
 
 // A name or pid on the command line means a live guest, so that a dump or a device that the
@@ -64,6 +73,14 @@ std::uint64_t Session::number(const char* name, const std::optional<std::string>
   return 0;
 }
 
+std::string Session::new_file(const char* name, const std::optional<std::string>& text) {
+  if (!text || text->empty()) wrong(std::string(name) + " is required");
+  if (text == "-")
+    wrong(std::string(name) +
+          " expects a file, as an image is not written from front to back; ./- is one named '-'");
+  return text.value_or("");
+}
+
 void Session::join_sources(Request& request) {
   request.sources = given_.params;
   if (given_.target) {
@@ -82,6 +99,8 @@ void Session::join_sources(Request& request) {
   request.sources.append(DriverParams::from_environment());
   const fs::path file = given_.config ? fs::path(*given_.config) : default_config();
   if (file.empty() && !given_.config) return;
+  if (!given_.config && is_out_of_sight(file))
+    return note("no look at " + file.string() + ", which is in a folder closed to this user");
   auto config = DriverParams::from_file(file);
   if (config)
     request.sources.append(*std::move(config));
@@ -127,6 +146,11 @@ Result<Vm> Session::open(const Request& request, bool guard) {
   }
   std::string text = to_text(vm.error());
   if (!vm.error().problems.empty()) return misused(std::move(text));
+  const bool maybe_name =
+      given_.target && !given_.target->starts_with('/') && !given_.target->starts_with('.');
+  if (request.target.kind == Target::Kind::file && maybe_name && vm.error().code == Errc::not_found)
+    text += "\n'" + *given_.target + "' was taken for a file; a VM of that name is --vm-name " +
+            shell_word(*given_.target);
   if (request.target.kind == Target::Kind::name)
     text += "\n'" + *given_.target +
             "' was taken for the name of a VM, as it has no slash and no file here has that name";

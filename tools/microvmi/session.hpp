@@ -47,6 +47,9 @@ class Session {
   // remembered.
   [[nodiscard]] std::uint64_t number(const char* name, const std::optional<std::string>& text);
 
+  // The name of a file to be written, where it is one.
+  [[nodiscard]] std::string new_file(const char* name, const std::optional<std::string>& text);
+
   // Takes this for the TARGET, and as a file where it is no URL.
   void take_image(const std::string& text) {
     given_.target = text.contains('/') ? text : "./" + text;

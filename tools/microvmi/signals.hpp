@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Signals: Ctrl-C, SIGTERM and SIGHUP become a stop token; the second one ends the program at once.
-// One that whoever started the program had ignored (nohup, a script's background job) stays ignored.
+// One that whoever started the program had ignored (nohup, a script's background job) stays
+// ignored.
 #pragma once
 
 #include <atomic>

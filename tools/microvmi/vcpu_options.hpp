@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Options about vCPUs, page tables and times that several commands share.
+// Options about vCPUs and page tables that several commands share.
 #pragma once
 
-#include <chrono>
 #include <optional>
 #include <string>
 
@@ -13,10 +12,6 @@ namespace microvmi::tool {
 
 [[nodiscard]] std::optional<VcpuId> vcpu_of(Session& session,
                                             const std::optional<std::string>& text);
-
-// "5", "0.5", "5s", "500ms"; alone it means seconds.
-[[nodiscard]] std::chrono::milliseconds seconds_of(Session& session, const char* name,
-                                                   const std::string& text);
 
 // Whose page tables a virtual address goes through: --cr3 X, --vcpu N, --paging MODE.
 class SpaceOptions {
