@@ -20,8 +20,10 @@
 
 namespace microvmi::qemu {
 
-// A free monitor greets at once. Without a greeting after this time somebody else has it.
+// A free monitor greets at once. Without a greeting after this time somebody else has it,
 inline constexpr std::chrono::milliseconds kGreetingTime{200};
+// or, where nobody else is found at it, QEMU is slow, as on a machine that has too much to do.
+inline constexpr std::chrono::milliseconds kSlowGreetingTime{1000};
 
 struct Command {
   std::string name;

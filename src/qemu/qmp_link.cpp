@@ -23,13 +23,19 @@ constexpr auto kRetry = 2ms;
 constexpr std::size_t kChunk = 64 * 1024;
 constexpr int kChunks = 16;
 
+constexpr const char* kOneClient =
+    "a monitor serves one client at a time: end that one or give QEMU a second -qmp";
+
 // A process that is gone leaves a socket behind, or no way to it: neither says what happened.
 Error gone() { return {Errc::disconnected, "the process is gone"}; }
 
 }  // namespace
 
 QmpLink::QmpLink(Monitor monitor, Care care)
-    : monitor_(std::move(monitor)), care_(care), greet_by_(Clock::now() + kGreetingTime) {}
+    : monitor_(std::move(monitor)),
+      care_(care),
+      since_(Clock::now()),
+      greet_by_(since_ + kGreetingTime) {}
 
 void QmpLink::close() {
   socket_.reset();
@@ -102,9 +108,18 @@ Expected<void> QmpLink::write_output() {
   return {};
 }
 
-Expected<void> QmpLink::check_greeting() const {
+Expected<void> QmpLink::check_greeting() {
   if (session_.greeted() || Clock::now() < greet_by_) return {};
-  return std::unexpected(no_greeting());
+  if (auto why = why_no_greeting(); why) return std::unexpected(*std::move(why));
+  const auto waited = greet_by_ - since_;
+  if (care_ == Care::look_for_holder && waited < kSlowGreetingTime) {
+    greet_by_ = since_ + kSlowGreetingTime;
+    return {};
+  }
+  return fail(Errc::busy,
+              fmt::format("no greeting within {} ms, so another client seems to use it",
+                          std::chrono::duration_cast<std::chrono::milliseconds>(waited).count()),
+              {}, kOneClient);
 }
 
 bool QmpLink::is_gone() const {
@@ -112,24 +127,19 @@ bool QmpLink::is_gone() const {
   return !process || process->state == 'Z';
 }
 
-Error QmpLink::no_greeting() const {
+std::optional<Error> QmpLink::why_no_greeting() const {
   if (is_gone()) return gone();
   const auto process = host::stat_of(monitor_.pid);
   if (process && (process->state == 'T' || process->state == 't'))
-    return {Errc::busy, "no greeting, as the process is stopped", {}, "let it go on with SIGCONT"};
-  const auto holder = care_ == Care::look_for_holder && socket_
-                          ? holder_of(socket_->get(), monitor_)
-                          : std::nullopt;
-  if (holder)
-    return {Errc::busy,
-            fmt::format("process {} ({:?}) uses it", holder->pid, holder->comm),
-            {},
-            "a monitor serves one client at a time: end that one or give QEMU a second -qmp"};
-  return {Errc::busy,
-          fmt::format("no greeting within {} ms, so another client seems to use it",
-                      kGreetingTime.count()),
-          {},
-          "a monitor serves one client at a time: end that one or give QEMU a second -qmp"};
+    return Error{
+        Errc::busy, "no greeting, as the process is stopped", {}, "let it go on with SIGCONT"};
+  if (care_ != Care::look_for_holder || !socket_) return std::nullopt;
+  const auto holder = holder_of(socket_->get(), monitor_);
+  if (!holder) return std::nullopt;
+  return Error{Errc::busy,
+               fmt::format("process {} ({:?}) uses it", holder->pid, holder->comm),
+               {},
+               kOneClient};
 }
 
 pollfd QmpLink::awaited() const {

@@ -47,12 +47,13 @@ class QmpLink {
   Expected<void> talk();
   Expected<void> take_input();
   Expected<void> write_output();
-  [[nodiscard]] Expected<void> check_greeting() const;
+  [[nodiscard]] Expected<void> check_greeting();
   [[nodiscard]] bool is_gone() const;
-  [[nodiscard]] Error no_greeting() const;
+  [[nodiscard]] std::optional<Error> why_no_greeting() const;
 
   Monitor monitor_;
   Care care_;
+  Clock::time_point since_;
   Clock::time_point greet_by_;
   Clock::time_point retry_ = Clock::time_point::min();
   Stage stage_ = Stage::unconnected;

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import time
 
-from support import RAW, TOOL, CliTest, pattern
+from support import RAW, TOOL, CliTest, pattern, soon
 
 
 class StreamsTest(CliTest):
@@ -125,6 +125,14 @@ class StreamsTest(CliTest):
         tool.send_signal(signal.SIGTERM)
         _, err = tool.communicate(timeout=20)
         self.assertEqual((tool.returncode, err), (1, b"microvmi: interrupted\n"))
+
+    def test_a_signal_while_the_guest_is_opened(self):
+        # Where no QEMU comes, the driver listens until its deadline.
+        tool = self.start("info", "--driver=kvm", "--kvm-unix-socket=listens")
+        self.assertTrue(soon(self.path("listens").exists))
+        tool.send_signal(signal.SIGINT)
+        _, err = tool.communicate(timeout=20)
+        self.assertEqual((tool.returncode, err.splitlines()[1:]), (1, [b"microvmi: interrupted"]))
 
     def test_a_signal_ends_a_command_whose_reader_sleeps(self):
         reader, writer = os.pipe()

@@ -63,13 +63,12 @@ CommandLine::CommandLine() : app_(kIntroduction, "microvmi") {
 }
 
 void CommandLine::add_common(CLI::App& app) {
-  add_text(app, "--driver", given_.driver, "Use this driver alone: xen, kvm, qemu or memflow")
-      ->option_text("NAME");
+  add_text(app, "--driver", given_.driver, "Use this driver alone: xen, kvm, qemu or memflow",
+           "NAME");
   add_text(app, "--config", given_.config,
-           "Parameters in TOML; else ~/.config/microvmi/config.toml, where there is one")
-      ->option_text("FILE");
-  app.add_option("--timeout", given_.timeout, "How long opening the guest may take; default 60s")
-      ->option_text("TIME");
+           "Parameters in TOML; else ~/.config/microvmi/config.toml, where there is one", "FILE");
+  add_text(app, "--timeout", given_.timeout, "How long opening the guest may take; default 60s",
+           "TIME");
   app.add_flag("-v,--verbose", given_.verbosity, "Tell on stderr what is tried; -vv with times");
 }
 

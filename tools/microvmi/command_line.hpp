@@ -2,6 +2,7 @@
 // CommandLine: all commands and options as one CLI11 tree, the drivers' from their rows.
 #pragma once
 
+#include <CLI/CLI.hpp>
 #include <memory>
 #include <span>
 #include <string>

@@ -20,7 +20,7 @@ constexpr std::uint64_t kAtOnce = 4 << 20;  // compared at once
 struct Options {
   std::optional<std::string> in;
   std::optional<std::string> out;
-  std::string format = "elf";
+  std::optional<std::string> format = "elf";
   bool verify = false;
   bool json = false;
 };
@@ -116,8 +116,8 @@ Result<Converted> convert(Session& session, Vm& vm, const std::string& file, boo
 Outcome run(Session& session, const Options& options) {
   if (!options.in || options.in->empty()) session.wrong("IN is required");
   const std::string file = session.new_file("OUT", options.out);
-  const auto format = param::Value<ImageFormat>::parse(options.format);
-  if (!format) session.wrong("--format " + format.error() + ", not '" + options.format + "'");
+  const auto format = param::Value<ImageFormat>::parse(*options.format);
+  if (!format) session.wrong("--format " + format.error() + ", not '" + *options.format + "'");
   if (options.in) session.take_image(*options.in);
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
@@ -138,13 +138,12 @@ Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "IN", options->in, "The image to read; a file, or a vmi:// URL");
   add_text(app, "OUT", options->out, "Where to; a file there is replaced in the end");
-  app.add_option("--format", options->format,
-                 "elf (the default) and the others leave holes out; raw is sparse")
-      ->option_text(kFormats);
-  app.add_flag("--verify", options->verify, "Read the new image and compare every byte");
-  app.add_flag("--json", options->json,
-               "One object {file, format, bytes, file_size, padded, unreadable, vcpus, vmcoreinfo, "
-               "verified}");
+  add_text(app, "--format", options->format,
+           "elf (the default) and the others leave holes out; raw is sparse", kFormats);
+  add_flag(app, "--verify", options->verify, "Read the new image and compare every byte");
+  add_flag(app, "--json", options->json,
+           "One object {file, format, bytes, file_size, padded, unreadable, vcpus, vmcoreinfo, "
+           "verified}");
   return [options](Session& session) { return run(session, *options); };
 }
 

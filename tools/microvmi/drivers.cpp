@@ -130,8 +130,8 @@ Outcome run(Session& session, const Options& options) {
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "NAME", options->name, "Only this driver, with all its parameters");
-  app.add_flag("--json", options->json,
-               "A list of {name, summary, available, reason, params, connectors}");
+  add_flag(app, "--json", options->json,
+           "A list of {name, summary, available, reason, params, connectors}");
   return [options](Session& session) { return run(session, *options); };
 }
 

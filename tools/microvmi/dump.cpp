@@ -18,7 +18,7 @@ namespace {
 
 struct Options {
   std::optional<std::string> file;
-  std::string format = "elf";
+  std::optional<std::string> format = "elf";
   bool pause = false;
   bool json = false;
   std::optional<std::string> every;
@@ -146,8 +146,8 @@ Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan&
 Plan plan_of(Session& session, const Options& options) {
   Plan plan;
   plan.file = session.new_file("-o FILE", options.file);
-  const auto format = param::Value<ImageFormat>::parse(options.format);
-  if (!format) session.wrong("--format " + format.error() + ", not '" + options.format + "'");
+  const auto format = param::Value<ImageFormat>::parse(*options.format);
+  if (!format) session.wrong("--format " + format.error() + ", not '" + *options.format + "'");
   plan.format = format.value_or(ImageFormat::elf);
   if (options.every.has_value() != options.count.has_value())
     session.wrong("--every TIME and --count N go together");
@@ -176,20 +176,19 @@ Outcome run(Session& session, const Options& options) {
 
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "-o,--output", options->file, "Where to; a file there is replaced in the end")
-      ->option_text("FILE");
-  app.add_option("--format", options->format,
-                 "elf (the default) and the others leave holes out; raw is sparse")
-      ->option_text("elf|raw|lime|kdump-zlib|kdump-zstd");
-  app.add_flag("--pause", options->pause, "Pause the guest meanwhile, guarded against our own end");
+  add_text(app, "-o,--output", options->file, "Where to; a file there is replaced in the end",
+           "FILE");
+  add_text(app, "--format", options->format,
+           "elf (the default) and the others leave holes out; raw is sparse",
+           "elf|raw|lime|kdump-zlib|kdump-zstd");
+  add_flag(app, "--pause", options->pause,
+           "Pause the guest meanwhile, guarded against our own end");
   add_text(app, "--every", options->every,
-           "Dump again after this time, reading what was written since; FILE gets numbers")
-      ->option_text("TIME");
-  add_text(app, "--count", options->count, "So many dumps, with --every")->option_text("N");
-  app.add_flag(
-      "--json", options->json,
-      "One object {file, format, bytes, file_size, padded, unreadable, reused, "
-      "first_unreadable, vcpus, vmcoreinfo, paused, milliseconds}; with --every one a line");
+           "Dump again after this time, reading what was written since; FILE gets numbers", "TIME");
+  add_text(app, "--count", options->count, "So many dumps, with --every", "N");
+  add_flag(app, "--json", options->json,
+           "One object {file, format, bytes, file_size, padded, unreadable, reused, "
+           "first_unreadable, vcpus, vmcoreinfo, paused, milliseconds}; with --every one a line");
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -149,19 +149,17 @@ Outcome run(Session& session, const Options& options) {
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_texts(app, "--breakpoint", options->breakpoints,
-            "Before the instruction at this virtual address; may be repeated")
-      ->option_text("GVA");
-  app.add_flag("--hardware", options->hardware, "Breakpoints in debug registers, not in memory");
+            "Before the instruction at this virtual address; may be repeated", "GVA");
+  add_flag(app, "--hardware", options->hardware, "Breakpoints in debug registers, not in memory");
   add_texts(app, "--watch", options->watchpoints,
-            "After an access to these bytes, by default one byte written; may be repeated")
-      ->option_text("GVA[:LEN][:r|w|rw]");
-  app.add_flag("--step", options->step, "After every instruction of vCPU N, else of vCPU 0");
-  add_text(app, "--vcpu", options->vcpu, "Of this vCPU alone")->option_text("N");
-  add_text(app, "--count", options->count, "End after this many events; fewer are a failure")
-      ->option_text("N");
-  add_text(app, "--timeout", options->time, "End after this time")->option_text("SECONDS");
-  app.add_flag("--json", options->json,
-               "One object {vcpu, kind, gva, gpa, registers} for each event, each on a line");
+            "After an access to these bytes, by default one byte written; may be repeated",
+            "GVA[:LEN][:r|w|rw]");
+  add_flag(app, "--step", options->step, "After every instruction of vCPU N, else of vCPU 0");
+  add_text(app, "--vcpu", options->vcpu, "Of this vCPU alone", "N");
+  add_text(app, "--count", options->count, "End after this many events; fewer are a failure", "N");
+  add_text(app, "--timeout", options->time, "End after this time", "SECONDS");
+  add_flag(app, "--json", options->json,
+           "One object {vcpu, kind, gva, gpa, registers} for each event, each on a line");
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -65,7 +65,7 @@ Transferred GuestBytes::read_padded(std::uint64_t address, std::span<std::byte> 
 }
 
 void AddressKind::declare(CLI::App& app) {
-  app.add_flag("--gva", is_virtual, "The address is virtual");
+  add_flag(app, "--gva", is_virtual, "The address is virtual");
   space.declare(app);
 }
 

@@ -87,9 +87,9 @@ std::string to_lines(Vm& vm) {
 
 Run declare(CLI::App& app) {
   auto json = std::make_shared<bool>(false);
-  app.add_flag("--json", *json,
-               "One object {driver, connector, vm_name, pid, vcpus, end_of_memory, map, map_exact, "
-               "capabilities, facts}");
+  add_flag(app, "--json", *json,
+           "One object {driver, connector, vm_name, pid, vcpus, end_of_memory, map, map_exact, "
+           "capabilities, facts}");
   return [json](Session& session) -> Outcome {
     const auto request = session.request();
     if (!request) return std::unexpected(request.error());

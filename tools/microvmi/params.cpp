@@ -62,9 +62,9 @@ std::string to_lines(const std::vector<Explained>& rows) {
 
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_flag("--json", options->json, "As a list of objects, the shape that drivers --json has");
-  app.add_flag("--explain", options->explain,
-               "What is in force, from which source, and what it overruled");
+  add_flag(app, "--json", options->json, "As a list of objects, the shape that drivers --json has");
+  add_flag(app, "--explain", options->explain,
+           "What is in force, from which source, and what it overruled");
   return [options](Session& session) -> Outcome {
     const auto request = session.request();
     if (!request) return std::unexpected(request.error());

@@ -83,15 +83,14 @@ Outcome run_resume(Session& session, const Options& options) {
 Run declare_pause(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "--for", options->time,
-           "Let it run again after this time, and also when this program is killed")
-      ->option_text("SECONDS");
-  app.add_flag("--json", options->json, "One object {was_running, running}");
+           "Let it run again after this time, and also when this program is killed", "SECONDS");
+  add_flag(app, "--json", options->json, "One object {was_running, running}");
   return [options](Session& session) { return run_pause(session, *options); };
 }
 
 Run declare_resume(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_flag("--json", options->json, "One object {was_running, running}");
+  add_flag(app, "--json", options->json, "One object {was_running, running}");
   return [options](Session& session) { return run_resume(session, *options); };
 }
 

@@ -150,10 +150,9 @@ Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
   add_text(app, "LENGTH", options->length, "How many bytes");
-  app.add_flag("--raw", options->raw, "The bytes themselves");
-  app.add_flag("--json", options->json, "One object {gpa or gva, length, hex}");
-  add_text(app, "--pad", options->pad, "Put this byte where there is no memory")
-      ->option_text("BYTE");
+  add_flag(app, "--raw", options->raw, "The bytes themselves");
+  add_flag(app, "--json", options->json, "One object {gpa or gva, length, hex}");
+  add_text(app, "--pad", options->pad, "Put this byte where there is no memory", "BYTE");
   options->kind.declare(app);
   return [options](Session& session) { return run(session, *options); };
 }

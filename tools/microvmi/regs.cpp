@@ -90,11 +90,11 @@ Outcome run(Session& session, const Options& options) {
 
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  add_text(app, "--vcpu", options->vcpu, "This vCPU alone; else all of them")->option_text("N");
+  add_text(app, "--vcpu", options->vcpu, "This vCPU alone; else all of them", "N");
   add_texts(app, "--set", options->set,
-            "Write a register of vCPU N, else of vCPU 0, and print that vCPU; may be repeated")
-      ->option_text("NAME=VALUE");
-  app.add_flag("--json", options->json, "A list of {vcpu, registers, unknown}");
+            "Write a register of vCPU N, else of vCPU 0, and print that vCPU; may be repeated",
+            "NAME=VALUE");
+  add_flag(app, "--json", options->json, "A list of {vcpu, registers, unknown}");
   return [options](Session& session) { return run(session, *options); };
 }
 

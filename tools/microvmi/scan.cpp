@@ -116,9 +116,9 @@ Outcome run(Session& session, const Options& options) {
 
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  app.add_flag("--json", options->json,
-               "A list of {driver, connector, vm_name, pid, running, vcpus, facts, params}");
-  app.add_flag("--quick", options->quick, "Ask no monitor: faster, and STATE stays unknown");
+  add_flag(app, "--json", options->json,
+           "A list of {driver, connector, vm_name, pid, running, vcpus, facts, params}");
+  add_flag(app, "--quick", options->quick, "Ask no monitor: faster, and STATE stays unknown");
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -116,10 +116,10 @@ Result<Request> Session::request() {
     else
       wrong("--driver " + driver.error() + ", not '" + *given_.driver + "'");
   }
-  if (const auto timeout = param::parse_duration(given_.timeout); timeout)
+  if (const auto timeout = param::parse_duration(*given_.timeout); timeout)
     request.timeout = *timeout;
   else
-    wrong("--timeout " + timeout.error() + ", not '" + given_.timeout + "'");
+    wrong("--timeout " + timeout.error() + ", not '" + *given_.timeout + "'");
   join_sources(request);
   auto params = request.sources.read();
   if (params)
@@ -144,6 +144,7 @@ Result<Vm> Session::open(const Request& request, bool guard) {
     tell_choice(request, *vm);
     return *std::move(vm);
   }
+  if (stop_.stop_requested()) return failed("interrupted");
   std::string text = to_text(vm.error());
   if (!vm.error().problems.empty()) return misused(std::move(text));
   const bool maybe_name =

@@ -19,7 +19,7 @@ struct Given {
   std::optional<std::string> driver{};
   std::optional<std::string> config{};
   std::optional<std::string> target{};
-  std::string timeout = "60s";
+  std::optional<std::string> timeout = "60s";
   int verbosity = 0;
 };
 

@@ -56,8 +56,8 @@ Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "GVA", options->gva, "Guest virtual address");
   options->space.declare(app);
-  app.add_flag("--json", options->json,
-               "One object {gpa, page_size, writable, user, executable, levels}");
+  add_flag(app, "--json", options->json,
+           "One object {gpa, page_size, writable, user, executable, levels}");
   return [options](Session& session) { return run(session, *options); };
 }
 

@@ -13,13 +13,11 @@ std::optional<VcpuId> vcpu_of(Session& session, const std::optional<std::string>
 }
 
 void SpaceOptions::declare(CLI::App& app) {
-  add_text(app, "--cr3", cr3_, "The page tables at this guest physical address")
-      ->option_text("GPA");
-  add_text(app, "--vcpu", vcpu_, "The page tables that this vCPU uses now; the default is 0")
-      ->option_text("N");
+  add_text(app, "--cr3", cr3_, "The page tables at this guest physical address", "GPA");
+  add_text(app, "--vcpu", vcpu_, "The page tables that this vCPU uses now; the default is 0", "N");
   add_text(app, "--paging", paging_,
-           "The mode of --cr3; else that of vCPU 0, or 4-level where no registers are known")
-      ->option_text("2-level|pae|4-level|5-level");
+           "The mode of --cr3; else that of vCPU 0, or 4-level where no registers are known",
+           "2-level|pae|4-level|5-level");
 }
 
 void SpaceOptions::check(Session& session) {

@@ -129,9 +129,8 @@ Outcome run(Session& session, Options& options) {
 Run declare(CLI::App& app) {
   auto options = std::make_shared<Options>();
   add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
-  add_text(app, "--hex", options->hex, "The bytes, as \"de ad be ef\"; else from stdin")
-      ->option_text("DIGITS");
-  app.add_flag("--json", options->json, "One object {gpa or gva, written}");
+  add_text(app, "--hex", options->hex, "The bytes, as \"de ad be ef\"; else from stdin", "DIGITS");
+  add_flag(app, "--json", options->json, "One object {gpa or gva, written}");
   options->kind.declare(app);
   return [options](Session& session) { return run(session, *options); };
 }

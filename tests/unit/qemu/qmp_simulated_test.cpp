@@ -88,9 +88,30 @@ TEST(QmpSimulatedTest, SilenceInsteadOfAGreetingIsABusyMonitor) {
   const auto answer = ask_fake(fake);
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Errc::busy);
-  EXPECT_THAT(answer.error().message, HasSubstr("no greeting within 200 ms"));
+  EXPECT_THAT(answer.error().message, HasSubstr("no greeting within 1000 ms"));
   EXPECT_THAT(answer.error().message, HasSubstr(fake.path()));
-  EXPECT_GE(std::chrono::steady_clock::now() - start, kGreetingTime);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, kSlowGreetingTime);
+}
+
+TEST(QmpSimulatedTest, AScanDoesNotWaitForASlowGreeting) {
+  const FakeMonitor fake([](FakeLine& line) { line.idle(); });
+  const Question question{.monitor = fake.monitor(), .command = kStatus};
+  const auto answers = ask_all({&question, 1}, 20s, patient());
+  ASSERT_EQ(answers.size(), 1U);
+  ASSERT_FALSE(answers[0]);
+  EXPECT_THAT(answers[0].error().message, HasSubstr("no greeting within 200 ms"));
+}
+
+TEST(QmpSimulatedTest, AGreetingThatIsLateWhileNobodyElseIsThereIsWaitedFor) {
+  const FakeMonitor fake([](FakeLine& line) {
+    std::this_thread::sleep_for(2 * kGreetingTime);
+    line.greet();
+    line.answer("1");
+    line.idle();
+  });
+  const auto answer = ask_fake(fake);
+  ASSERT_TRUE(answer) << to_text(answer.error());
+  EXPECT_EQ(*answer, 1);
 }
 
 TEST(QmpSimulatedTest, WhatIsNoGreetingIsNoMonitor) {
