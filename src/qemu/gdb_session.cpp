@@ -196,6 +196,22 @@ Expected<void> GdbSession::step(std::span<const std::uint32_t> vcpus, Others oth
   return done;
 }
 
+Expected<void> GdbSession::run_alone(std::uint32_t vcpu) {
+  auto done = client_.run(fmt::format("vCont;c:{:x}", vcpu + 1));
+  running_ = running_ || done.has_value();
+  return done;
+}
+
+// "CPU#1 [halted ]" (handle_query_thread_extra in gdbstub.c).
+Expected<bool> GdbSession::is_halted(std::uint32_t vcpu) {
+  const auto answer = client_.ask(fmt::format("qThreadExtraInfo,{:x}", vcpu + 1), patience());
+  if (!answer) return std::unexpected(answer.error());
+  const auto text = from_hex(*answer);
+  if (!text)
+    return about_stub(client_.stub(), {Errc::protocol, "it does not tell what a vCPU does"});
+  return text->find("[halted") != std::string::npos;
+}
+
 Expected<void> GdbSession::attend(std::uint32_t vcpu) {
   return client_.command(fmt::format("Hc{:x}", vcpu + 1), patience());
 }

@@ -56,6 +56,10 @@ class GdbSession {
   // One instruction of each of these; the others stand still or run meanwhile.
   enum class Others : std::uint8_t { stopped, running };
   [[nodiscard]] Expected<void> step(std::span<const std::uint32_t> vcpus, Others others);
+  // Lets this one run, and no other.
+  [[nodiscard]] Expected<void> run_alone(std::uint32_t vcpu);
+  // Whether it sleeps in HLT, or was not started yet.
+  [[nodiscard]] Expected<bool> is_halted(std::uint32_t vcpu);
   // Makes this vCPU the one that a stop is told of which no vCPU itself causes.
   [[nodiscard]] Expected<void> attend(std::uint32_t vcpu);
   // Of every vCPU: none steps any more. The guest runs for a moment for each of them.

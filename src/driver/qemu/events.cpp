@@ -71,12 +71,18 @@ Expected<void> DriverEvents::change_points() {
   qemu::GdbSession& stub = *attachment_.session();
   for (std::size_t i = set.size(); i-- > 0;) {
     if (std::ranges::find(wanted, set[i]) != wanted.end()) continue;
+    if (is_watch(set[i]) && !run_control_.paused())
+      if (auto done = find_hits(stub); !done) return done;
     if (auto done = stub.remove(set[i]); !done) return done;
     set.erase(set.begin() + static_cast<std::ptrdiff_t>(i));
   }
   for (const qemu::GdbPoint& one : wanted) {
     if (std::ranges::find(set, one) != set.end()) continue;
     look_at_code(stub, one);
+    if (is_watch(one) && !watches()) {
+      unheard_ = {stub.vcpus().begin(), stub.vcpus().end()};
+      watched_ = false;
+    }
     if (auto done = stub.insert(one); !done) return done;
     set.push_back(one);
   }
@@ -126,7 +132,7 @@ Expected<void> DriverEvents::release(VcpuId vcpu, const Intercept& what) {
     return result ? std::move(left) : std::move(result);
   }
   run_control_.keep_attached(false);
-  at_point_.reset();
+  at_point_.clear();
   if (run_control_.paused()) return result;  // by the stub; resume() lets go of it
   auto left = attachment_.detach();
   return result ? std::move(left) : std::move(result);
@@ -146,7 +152,7 @@ Expected<Event> DriverEvents::next(const Wait& wait) {
       attachment_.early().pop_front();
     } else {
       if (auto done = attachment_.let_run(); !done) return std::unexpected(std::move(done.error()));
-      if (!attachment_.early().empty()) continue;
+      if (!attachment_.early().empty() || !ready_.empty()) continue;
       stop = stub->next_stop(wait);
     }
     if (!stop) return std::unexpected(std::move(stop.error()));
@@ -167,6 +173,7 @@ Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
   if (!run_control_.paused()) attachment_.should_run(true);
   const std::uint32_t index = *stop.thread - 1;
   const VcpuId vcpu{index};
+  unheard_.erase(index);
   qemu::GdbSession& stub = *attachment_.session();
   const auto registers = stub.read(index);
   if (!registers) return std::unexpected(registers.error());
@@ -174,21 +181,27 @@ Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
       is_idle(index, *registers))
     return {};
   if (stop.watch != qemu::GdbStop::Watch::none) find_watches(stop, vcpu, *registers);
-  for (const Asked& one : asked_)
-    if (std::holds_alternative<SingleStep::Filter>(one.what) && is_for(one.vcpu, vcpu)) {
-      ready_.push_back({SingleStep{}, vcpu, *registers, one});
-      break;
-    }
-  find_breakpoints(vcpu, *registers);
+  tell_where(vcpu, *registers);
+  if (auto done = find_steps(stub); !done) return done;
   attachment_.hold(!ready_.empty());
   return {};
+}
+
+// What follows from where it stands: a step is done, a breakpoint is reached.
+void DriverEvents::tell_where(VcpuId vcpu, const Registers& registers) {
+  for (const Asked& one : asked_)
+    if (std::holds_alternative<SingleStep::Filter>(one.what) && is_for(one.vcpu, vcpu)) {
+      ready_.push_back({SingleStep{}, vcpu, registers, one});
+      break;
+    }
+  find_breakpoints(vcpu, registers);
 }
 
 void DriverEvents::find_watches(const qemu::GdbStop& stop, VcpuId vcpu,
                                 const Registers& registers) {
   for (const Asked& one : asked_) {
     const auto* const filter = std::get_if<Watchpoint::Filter>(&one.what);
-    if (!filter || !is_for(one.vcpu, vcpu) || !covers(*filter, stop.address)) continue;
+    if (!filter || !is_for(one.vcpu, vcpu) || !covers(*filter, stop)) continue;
     const Gva gva{stop.address};
     ready_.push_back(
         {Watchpoint{gva, physical(registers, gva), filter->access}, vcpu, registers, one});
@@ -198,11 +211,9 @@ void DriverEvents::find_watches(const qemu::GdbStop& stop, VcpuId vcpu,
 
 void DriverEvents::find_breakpoints(VcpuId vcpu, const Registers& registers) {
   const auto rip = registers[Reg::rip];
-  at_point_.reset();
+  at_point_.erase(to_integer(vcpu));
   if (!rip || !has_point_at(*rip)) return;
-  at_point_ = to_integer(vcpu);
-  at_point_state_ = registers;
-  point_ = *rip;
+  at_point_.emplace(to_integer(vcpu), registers);
   for (const Asked& one : asked_) {
     const auto* const filter = std::get_if<Breakpoint::Filter>(&one.what);
     if (!filter || !is_for(one.vcpu, vcpu) || to_integer(filter->gva) != *rip) continue;

@@ -7,6 +7,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <variant>
 #include <vector>
 
@@ -48,15 +49,27 @@ class DriverEvents final : public EventControl {
   [[nodiscard]] Expected<void> change_points();
   [[nodiscard]] Expected<void> take_stop(const qemu::GdbStop& stop);
   void find_watches(const qemu::GdbStop& stop, VcpuId vcpu, const Registers& registers);
+  void tell_where(VcpuId vcpu, const Registers& registers);
   void find_breakpoints(VcpuId vcpu, const Registers& registers);
   [[nodiscard]] Event deliver();
   [[nodiscard]] Expected<void> answer(std::uint64_t ticket, const AnyReply& reply);
   [[nodiscard]] Expected<void> go_on(qemu::GdbSession& stub);
   [[nodiscard]] Expected<void> step_over(qemu::GdbSession& stub);
+  [[nodiscard]] Expected<void> step_over(qemu::GdbSession& stub, std::uint32_t vcpu,
+                                         const Registers& state);
+  [[nodiscard]] Expected<void> look_at_points(qemu::GdbSession& stub);
   [[nodiscard]] Expected<void> step_off(qemu::GdbSession& stub, std::uint32_t vcpu);
   [[nodiscard]] Expected<bool> is_off(qemu::GdbSession& stub, const qemu::GdbStop& stop,
                                       std::uint32_t vcpu);
   [[nodiscard]] Expected<void> end_steps(qemu::GdbSession& stub);
+  [[nodiscard]] Expected<void> begin_steps(qemu::GdbSession& stub,
+                                           const std::vector<std::uint32_t>& steps);
+  [[nodiscard]] Expected<void> find_steps(qemu::GdbSession& stub);
+  [[nodiscard]] bool watches() const;
+  [[nodiscard]] Expected<void> find_hits(qemu::GdbSession& stub);
+  [[nodiscard]] Expected<void> find_hit(qemu::GdbSession& stub, std::uint32_t vcpu);
+  [[nodiscard]] Expected<bool> stop_there(qemu::GdbSession& stub, std::uint32_t vcpu);
+  [[nodiscard]] Expected<bool> take_kept(qemu::GdbSession& stub, std::uint32_t vcpu);
   [[nodiscard]] bool is_idle(std::uint32_t vcpu, const Registers& registers);
   [[nodiscard]] Expected<bool> was_idle(qemu::GdbSession& stub, std::uint32_t vcpu,
                                         std::uint64_t rip, bool steps_on);
@@ -75,13 +88,14 @@ class DriverEvents final : public EventControl {
   std::deque<Ready> ready_;
   std::optional<std::uint64_t> pending_;  // the ticket of the event that was taken
   std::uint64_t tickets_ = 0;
-  std::uint64_t point_ = 0;                         // the breakpoint that at_point_ stands at
-  std::optional<std::uint32_t> at_point_;           // the vCPU that stands at a breakpoint
-  Registers at_point_state_;                        // of that vCPU
+  std::uint64_t point_ = 0;                         // the breakpoint that is stepped over
+  std::map<std::uint32_t, Registers> at_point_;     // vCPUs that stand at one that was told
   std::vector<std::uint64_t> repeating_;            // breakpoints at REP instructions
   std::vector<std::uint32_t> stepping_;             // vCPUs whose step the stub has not told yet
   std::map<std::uint32_t, Registers> before_step_;  // where each of them was stopped last
   int idle_steps_ = 0;                              // one after the other
+  std::set<std::uint32_t> unheard_;  // vCPUs that may have hit a watchpoint and were not told of
+  bool watched_ = false;             // whether the guest ran with one
 };
 
 }  // namespace microvmi::qemu_driver

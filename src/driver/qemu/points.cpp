@@ -15,6 +15,21 @@ Kind kind_of(const Access& access) {
   return access.read ? Kind::read : Kind::write;
 }
 
+// None is one that no watchpoint is of.
+Kind kind_of(qemu::GdbStop::Watch watch) {
+  switch (watch) {
+    case qemu::GdbStop::Watch::write:
+      return Kind::write;
+    case qemu::GdbStop::Watch::read:
+      return Kind::read;
+    case qemu::GdbStop::Watch::access:
+      return Kind::access;
+    case qemu::GdbStop::Watch::none:
+      break;
+  }
+  return Kind::software;
+}
+
 }  // namespace
 
 std::optional<qemu::GdbPoint> point_of(const Intercept& what) {
@@ -41,9 +56,10 @@ Expected<void> check_intercept(const Intercept& what) {
               "a stock QEMU tells of breakpoints, watchpoints and single steps alone");
 }
 
-bool covers(const Watchpoint::Filter& filter, std::uint64_t gva) {
+bool covers(const Watchpoint::Filter& filter, const qemu::GdbStop& stop) {
   const std::uint64_t start = to_integer(filter.gva);
-  return gva >= start && gva - start < filter.length;
+  return kind_of(stop.watch) == kind_of(filter.access) && stop.address >= start &&
+         stop.address - start < filter.length;
 }
 
 }  // namespace microvmi::qemu_driver

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "driver/qemu/events.hpp"
+#include "driver/qemu/points.hpp"
 
 namespace microvmi::qemu_driver {
 namespace {
@@ -54,7 +55,7 @@ bool DriverEvents::is_idle(std::uint32_t vcpu, const Registers& registers) {
 }
 
 void DriverEvents::look_at_code(GdbSession& stub, const qemu::GdbPoint& point) {
-  if (point.kind > qemu::GdbPoint::Kind::hardware) return;
+  if (is_watch(point)) return;
   std::erase(repeating_, point.gva);
   const auto code = stub.peek(point.gva, kCode);
   if (code && repeats(*code)) repeating_.push_back(point.gva);
@@ -62,7 +63,7 @@ void DriverEvents::look_at_code(GdbSession& stub, const qemu::GdbPoint& point) {
 
 bool DriverEvents::has_point_at(std::uint64_t rip) const {
   return std::ranges::any_of(attachment_.points(), [rip](const qemu::GdbPoint& one) {
-    return one.kind <= qemu::GdbPoint::Kind::hardware && one.gva == rip;
+    return !is_watch(one) && one.gva == rip;
   });
 }
 
@@ -77,30 +78,55 @@ std::vector<std::uint32_t> DriverEvents::steppers(const GdbSession& stub) const 
   return out;
 }
 
+// What vCPUs did at the same moment as the one that was told of is found first: then there are
+// events, and nothing runs.
 Expected<void> DriverEvents::go_on(GdbSession& stub) {
-  if (at_point_) {
-    if (auto done = step_over(stub); !done) return done;
-    if (!attachment_.early().empty()) return {};
+  if (attachment_.take_written())  // perhaps rip was
+    if (auto done = look_at_points(stub); !done) return done;
+  if (auto done = step_over(stub); !done) return done;
+  if (!attachment_.early().empty()) return {};
+  if (auto done = find_steps(stub); !done) return done;
+  if (watches())
+    if (auto done = find_hits(stub); !done) return done;
+  if (!attachment_.early().empty() || !ready_.empty()) return {};
+  if (watches()) {
+    unheard_ = {stub.vcpus().begin(), stub.vcpus().end()};
+    watched_ = true;
   }
   const auto steps = steppers(stub);
-  if (steps.empty()) return stub.run();
-  if (auto done = stub.hold_interrupts(false); !done) return done;
-  stepping_ = steps;
+  if (steps.empty()) {
+    before_step_.clear();
+    return stub.run();
+  }
+  if (auto done = begin_steps(stub, steps); !done) return done;
   return stub.step(steps, GdbSession::Others::running);
+}
+
+Expected<void> DriverEvents::look_at_points(GdbSession& stub) {
+  for (auto one = at_point_.begin(); one != at_point_.end();) {
+    auto now = stub.read(one->first);
+    if (!now) return std::unexpected(std::move(now.error()));
+    one->second = *std::move(now);
+    one = has_point_at(one->second[Reg::rip].value_or(0)) ? std::next(one) : at_point_.erase(one);
+  }
+  before_step_.clear();
+  return {};
+}
+
+Expected<void> DriverEvents::step_over(GdbSession& stub) {
+  while (!at_point_.empty() && attachment_.early().empty()) {
+    const auto one = at_point_.extract(at_point_.begin());
+    if (auto done = step_over(stub, one.key(), one.mapped()); !done) return done;
+  }
+  return {};
 }
 
 // Alone, so that no other vCPU can stop at the same time; interrupts wait, so that it is really the
 // instruction under the breakpoint that is executed.
-Expected<void> DriverEvents::step_over(GdbSession& stub) {
-  const std::uint32_t vcpu = *at_point_;
-  at_point_.reset();
-  if (attachment_.take_written()) {  // perhaps rip was
-    const auto now = stub.read(vcpu);
-    if (!now) return std::unexpected(now.error());
-    if (!has_point_at((*now)[Reg::rip].value_or(0))) return {};
-    at_point_state_ = *now;
-  }
-  before_step_[vcpu] = at_point_state_;
+Expected<void> DriverEvents::step_over(GdbSession& stub, std::uint32_t vcpu,
+                                       const Registers& state) {
+  point_ = state[Reg::rip].value_or(0);
+  before_step_[vcpu] = state;
   idle_steps_ = 0;
   if (auto done = stub.hold_interrupts(true); !done) return done;
   if (!kvm_) return step_off(stub, vcpu);
@@ -111,6 +137,38 @@ Expected<void> DriverEvents::step_over(GdbSession& stub) {
   for (const qemu::GdbPoint& one : points)
     if (auto done = stub.insert(one); !done) return done;
   return stepped;
+}
+
+// How each of them stands now, to see what its step does.
+Expected<void> DriverEvents::begin_steps(GdbSession& stub,
+                                         const std::vector<std::uint32_t>& steps) {
+  std::erase_if(before_step_, [&steps](const auto& one) {
+    return std::ranges::find(steps, one.first) == steps.end();
+  });
+  for (const std::uint32_t vcpu : steps) {
+    if (before_step_.contains(vcpu)) continue;
+    auto now = stub.read(vcpu);
+    if (!now) return std::unexpected(std::move(now.error()));
+    before_step_.emplace(vcpu, *std::move(now));
+  }
+  stepping_ = steps;
+  return stub.hold_interrupts(false);
+}
+
+// Of vCPUs that stop at the same moment the stub tells one. The others have made their steps.
+Expected<void> DriverEvents::find_steps(GdbSession& stub) {
+  const auto steps = steppers(stub);
+  for (const std::uint32_t vcpu : stepping_) {
+    const auto before = before_step_.find(vcpu);
+    if (before == before_step_.end() || std::ranges::find(steps, vcpu) == steps.end()) continue;
+    const auto now = stub.read(vcpu);
+    if (!now) return std::unexpected(now.error());
+    if (before->second == *now) continue;
+    before->second = *now;
+    tell_where(VcpuId{vcpu}, *now);
+  }
+  attachment_.hold(!ready_.empty());
+  return {};
 }
 
 // After a step off the breakpoint. A vCPU that stands elsewhere was not idle, and what else changed
@@ -170,6 +228,7 @@ Expected<void> DriverEvents::step_off(GdbSession& stub, std::uint32_t vcpu) {
 
 // A step that the stub has not told keeps a vCPU stepping, and the guest would stop for nobody.
 Expected<void> DriverEvents::end_steps(GdbSession& stub) {
+  before_step_.clear();
   for (const std::uint32_t vcpu : std::exchange(stepping_, {})) {
     const std::array<std::uint32_t, 1> alone{vcpu};
     if (auto done = stub.attend(vcpu); !done) return done;
