@@ -68,7 +68,7 @@ const Bytes& usual_pages() {
       for (std::size_t at = 0; at < out.size(); at += 2 * kPageSize)
         std::memset(out.data() + at, 0, kPageSize);
     }
-    std::printf("kdump/*/4K: %zu MiB, %.0f%% of the pages zeros\n", out.size() / kMiB,
+    std::printf("kdump/*/guest: %zu MiB, %.0f%% of the pages zeros\n", out.size() / kMiB,
                 100 * zeros_of(out));
     return out;
   }();
@@ -141,12 +141,20 @@ class Lazy {
 using Image = std::shared_ptr<Lazy>;
 
 // Ours and the limit take turns: both read the same pages, as some cost more to unpack than others.
-// The limit is second, and finds them in the processor's caches.
+// The limit is second, and finds them in the processor's caches. Each turn takes runs of pages from
+// all over the image, so that it has as many zeros, code and tables as the whole has: of pages in
+// one place the median of the turns would tell of the commonest place alone.
 template <class Read>
 void read_turn(const Both& both, std::size_t turn, const Read& read) {
+  constexpr std::uint64_t kRunPages = 16;
+  constexpr std::uint64_t kRuns = kTurnPages / kRunPages;
   Bytes into(kPageSize);
-  const std::uint64_t first = turn / 2 * kTurnPages % both.pages;
-  for (std::uint64_t page = first; page < first + kTurnPages; ++page) read(page, into);
+  const std::uint64_t apart = both.pages / kRuns;
+  for (std::uint64_t run = 0; run < kRuns; ++run) {
+    const std::uint64_t first = run * apart + turn / 2 * kRunPages % apart;
+    for (std::uint64_t page = first; page < first + kRunPages; ++page)
+      read(page % both.pages, into);
+  }
 }
 
 void read_ours(const Both& both, std::size_t turn) {
@@ -271,8 +279,9 @@ void add_kdump_contests() {
     const std::string name = std::string("kdump/") + packer.name;
     const auto usual = std::make_shared<Lazy>(usual_pages, packer);
     const auto hard = std::make_shared<Lazy>(hard_pages, packer);
-    add_pages(name + "/4K", usual, bar_of(packer));
-    add_pages(name + "/hard/4K", hard, bar_of(packer));
+    add_pages(name + "/guest/4K", usual, bar_of(packer));
+    // Here the decompressor is nearly all of the time, so that is what ours is held against.
+    add_pages(name + "/hard/4K", hard, packer.flag == 0 ? bar_of(packer) : 0);
     if (packer.flag == 0) continue;
     add_bare(name + "/hard/of-codec", hard, packer);
     add_all_cores(name + "/all-cores", hard);

@@ -34,6 +34,15 @@ std::size_t pack_lzo(std::span<const std::byte> in, std::span<std::byte> out) {
   return size;
 }
 
+// liblzo2's, not ours: nobody else has to do with that.
+bool unpack_lzo(std::span<const std::byte> in, std::span<std::byte> out) {
+  lzo_uint size = out.size();
+  return lzo1x_decompress_safe(reinterpret_cast<const unsigned char*>(in.data()), in.size(),
+                               reinterpret_cast<unsigned char*>(out.data()), &size,
+                               nullptr) == LZO_E_OK &&
+         size == out.size();
+}
+
 std::size_t pack_snappy(std::span<const std::byte> in, std::span<std::byte> out) {
   Bytes room(snappy_max_compressed_length(in.size()));
   std::size_t size = room.size();
@@ -54,7 +63,7 @@ bool is_zero(std::span<const std::byte> page) {
 std::span<const PagePacker> page_packers() {
   static const std::array<PagePacker, 5> packers{
       {{"zlib", 1, codec::kZlib.compress, codec::kZlib.decompress},
-       {"lzo", 2, pack_lzo, codec::kLzo.decompress},
+       {"lzo", 2, pack_lzo, unpack_lzo},
        {"snappy", 4, pack_snappy, codec::kSnappy.decompress},
        {"zstd", 0x20, codec::kZstd.compress, codec::kZstd.decompress},
        {"none", 0, nullptr, nullptr}}};

@@ -9,7 +9,7 @@
 
 namespace microvmi::bench {
 
-inline constexpr std::size_t kLinuxMemory = std::size_t{128} << 20;
+inline constexpr std::size_t kLinuxMemory = std::size_t{512} << 20;
 
 // Boots the guest of the tests in QEMU once, half a minute, and copies its memory. Empty where that
 // is not possible here; `why` says what is missing.
