@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a 64-bit Windows says of itself in its memory: KdDebuggerDataBlock, and from there on the
-// CONTEXT that each processor saved when it was stopped.
+// CONTEXT that each processor saved when it was stopped, and after a crash its control registers,
+// descriptor tables and the MSRs of system calls.
 #pragma once
 
 #include <optional>

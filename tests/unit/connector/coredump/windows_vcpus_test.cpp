@@ -52,6 +52,27 @@ class WindowsVcpusSimulatedTest : public test::ImageTest {
   void put(std::uint64_t page, std::uint64_t at, std::uint64_t value) {
     bytes_.place(offset(page, at), value, 8);
   }
+  // KPRCB.ProcessorState.SpecialRegisters of all, and why Windows stopped.
+  void put_special_registers(std::uint32_t bugcheck) {
+    bytes_.place(0x38, bugcheck, 4).place(offset(5, 0x2F2), 0x40, 2);
+    for (std::uint64_t i = 0; i < 3; ++i) {
+      const auto special = [this, i](std::uint64_t at, std::uint64_t value) {
+        put(6, 0x200 * i + 0x40 + at, value);
+      };
+      special(0x00, 0x80050033);
+      special(0x08, 0x7FF0000 + i);
+      special(0x10, (0x100 + i) * kPage);
+      special(0x18, 0x350EF8);
+      special(0x50, 0x57ULL << 48);
+      special(0x58, 0xFFFFF80000001000 + i);
+      special(0x60, 0xFFFULL << 48);
+      special(0x68, 0xFFFFF80000002000 + i);
+      special(0x70, 0x40);
+      special(0xA8, 0xFFFFF80000003000 + i);
+      special(0xB0, 0x7FFDE000 + i);
+      special(0xC0, 0xFFFFF80001777000);
+    }
+  }
   Vm opened() {
     test::write_file(file_, bytes_.bytes());
     auto vm = open();
@@ -72,6 +93,48 @@ TEST_F(WindowsVcpusSimulatedTest, EachProcessorsContextAndTheHeadersAmongThem) {
     EXPECT_EQ((*ours)[Reg::rax], i == 1 ? 0xAAAA0001U : 0xA0U + i);
     // Which tables another processor used is not in its CONTEXT.
     EXPECT_EQ((*ours)[Reg::cr3].has_value(), i == 1);
+  }
+}
+
+TEST_F(WindowsVcpusSimulatedTest, AfterACrashTheSpecialRegistersOfEach) {
+  put_special_registers(0xD1);
+  Vm vm = opened();
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    const auto ours = vm.read_registers(VcpuId{i});
+    ASSERT_TRUE(ours) << i;
+    // Of the one that crashed the header's counts.
+    EXPECT_EQ((*ours)[Reg::cr3], i == 1 ? kPage | 2U : (0x100U + i) * kPage);
+    EXPECT_EQ((*ours)[Reg::rax], i == 1 ? 0xAAAA0001U : 0xA0U + i);
+    EXPECT_EQ((*ours)[Reg::cr0], 0x80050033U);
+    EXPECT_EQ((*ours)[Reg::cr2], 0x7FF0000U + i);
+    EXPECT_EQ((*ours)[Reg::cr4], 0x350EF8U);
+    EXPECT_EQ((*ours)[Reg::gdt_limit], 0x57U);
+    EXPECT_EQ((*ours)[Reg::gdt_base], 0xFFFFF80000001000U + i);
+    EXPECT_EQ((*ours)[Reg::idt_limit], 0xFFFU);
+    EXPECT_EQ((*ours)[Reg::idt_base], 0xFFFFF80000002000U + i);
+    EXPECT_EQ((*ours)[Reg::tr], 0x40U);
+    EXPECT_EQ((*ours)[Reg::gs_base], 0xFFFFF80000003000U + i);
+    EXPECT_EQ((*ours)[Reg::kernel_gs_base], 0x7FFDE000U + i);
+    EXPECT_EQ((*ours)[Reg::lstar], 0xFFFFF80001777000U);
+  }
+}
+
+TEST_F(WindowsVcpusSimulatedTest, WhereNothingCrashedTheSpecialRegistersAreOld) {
+  put_special_registers(0x161);  // LIVE_SYSTEM_DUMP
+  EXPECT_FALSE((*opened().read_registers(VcpuId{0}))[Reg::cr3]);
+}
+
+TEST_F(WindowsVcpusSimulatedTest, SpecialRegistersThatNoProcessorHasAreUnknown) {
+  put_special_registers(0xD1);
+  put(6, 0x40, 0x33);                               // paging is off
+  put(6, 0x400 + 0x40 + 0x10, 0x1234567890ABCDEF);  // no physical address
+  put(6, 0x200 + 0x40 + 0x18, 0);                   // no PAE in long mode
+  Vm vm = opened();
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    const auto ours = vm.read_registers(VcpuId{i});
+    EXPECT_FALSE((*ours)[Reg::cr0]) << i;
+    EXPECT_FALSE((*ours)[Reg::lstar]) << i;
+    EXPECT_TRUE((*ours)[Reg::rip]) << i;
   }
 }
 
