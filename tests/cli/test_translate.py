@@ -107,6 +107,7 @@ class NoVcpusTest(CliTest):
                               (["pause", "--for=."], "--for"),
                               (["events"], "--breakpoint GVA"),
                               (["events", "--watch=0:0"], "length"),
+                              (["events", "--watch=0xffffffffffffffff:2"], "last address"),
                               (["events", "--watch=0:4:x"], "GVA[:LEN]"),
                               (["events", "--watch=0:4:rw:"], "GVA[:LEN]"),
                               (["events", "--step", "--hardware"], "--hardware"),

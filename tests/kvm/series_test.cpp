@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <filesystem>
+#include <fstream>
 #include <sstream>
 #include <stdexcept>
 
@@ -90,6 +90,26 @@ TEST_F(KvmSeriesTest, EachDumpIsWholeInEveryFormat) {
   EXPECT_TRUE(guest_->undisturbed());
 }
 
+// What it prints, and how it ends.
+std::pair<std::string, int> output_of(const std::string& command) {
+  std::FILE* const pipe = ::popen(command.c_str(), "r");
+  if (!pipe) return {"", -1};
+  std::string text;
+  std::array<char, 4096> buffer;
+  while (std::fgets(buffer.data(), buffer.size(), pipe)) text += buffer.data();
+  return {text, ::pclose(pipe)};
+}
+
+TEST_F(KvmSeriesTest, TheToolTellsWhatAMissingPidCouldBe) {
+  begin();
+  if (!vm_) return;
+  const auto [text, status] =
+      output_of(std::string(MICROVMI_TOOL) + " info --memflow-connector kvm 2>&1");
+  EXPECT_EQ(WEXITSTATUS(status), 2);
+  EXPECT_THAT(text, testing::HasSubstr("memflow.kvm.pid is required; running: "));
+  EXPECT_THAT(text, testing::HasSubstr(std::to_string(guest_->pid()) + " ("));
+}
+
 TEST_F(KvmSeriesTest, TheToolNumbersItsFiles) {
   begin();
   if (!vm_) return;
@@ -97,13 +117,9 @@ TEST_F(KvmSeriesTest, TheToolNumbersItsFiles) {
   const std::string command =
       std::string(MICROVMI_TOOL) + " dump --memflow-kvm-pid " + std::to_string(guest_->pid()) +
       " --memflow-kvm-intrusive inject --format raw --every 50ms --count 3 --json -o " +
-      (folder_.path() / "mem.raw").string();
-  std::FILE* const pipe = ::popen(command.c_str(), "r");
-  ASSERT_TRUE(pipe);
-  std::string text;
-  std::array<char, 4096> buffer;
-  while (std::fgets(buffer.data(), buffer.size(), pipe)) text += buffer.data();
-  ASSERT_EQ(::pclose(pipe), 0) << text;
+      (folder_.path() / "mem.raw").string() + " 2>" + (folder_.path() / "notes").string();
+  const auto [text, status] = output_of(command);
+  ASSERT_EQ(status, 0) << text;
   std::istringstream lines(text);
   std::string line;
   for (int i = 1; i <= 3; ++i) {
@@ -115,6 +131,9 @@ TEST_F(KvmSeriesTest, TheToolNumbersItsFiles) {
     EXPECT_EQ(std::filesystem::file_size(folder_.path() / name), report["file_size"]);
   }
   EXPECT_FALSE(std::getline(lines, line)) << line;
+  std::ifstream file(folder_.path() / "notes");
+  const std::string notes(std::istreambuf_iterator<char>(file), {});
+  EXPECT_THAT(notes, testing::Not(testing::HasSubstr("no guest is named")));
   EXPECT_TRUE(guest_->undisturbed());
 }
 

@@ -52,6 +52,8 @@ Watchpoint::Filter watch_of(Session& session, const std::string& text) {
     const std::uint64_t length = session.number("the length of --watch", parts[next++]);
     if (length == 0 || length > kMost)
       session.wrong(fmt::format("--watch expects a length from 1 to 1M, not '{}'", text));
+    if (length != 0 && length - 1 > ~to_integer(out.gva))
+      session.wrong("--watch runs past the last address there is, not '" + text + "'");
     out.length = static_cast<std::uint32_t>(length);
   }
   if (next < parts.size()) {

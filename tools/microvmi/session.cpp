@@ -49,8 +49,9 @@ void drop_weaker_images(Request& request) {
 // Where nobody said which guest, it is said which one was taken.
 void tell_choice(const Request& request, const Vm& vm) {
   const GuestInfo info = vm.info();
-  const GuestChoice choice = vm.driver_type() == DriverType::memflow
-                                 ? guest_choice(request.params, Connector::qemu_procfs)
+  const auto connector = param::Value<Connector>::parse(info.connector.value_or(""));
+  const GuestChoice choice = vm.driver_type() == DriverType::memflow && connector
+                                 ? guest_choice(request.params, *connector)
                                  : guest_choice(request.params, vm.driver_type());
   if (!info.pid || choice.pid || choice.vm_name) return;
   note("no guest is named; this is process " + std::to_string(*info.pid) +
@@ -125,7 +126,8 @@ Result<Request> Session::request() {
   if (params)
     request.params = *std::move(params);
   else
-    for (const param::Problem& problem : params.error()) wrong(to_text(problem));
+    for (const auto& problem : wrong_parameters(std::move(params.error())).problems)
+      wrong(to_text(problem));
   if (problems_.empty()) {
     drop_weaker_images(request);
     return request;

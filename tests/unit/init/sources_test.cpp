@@ -84,6 +84,11 @@ TEST(Toml, WrongTypesAreToldTogetherWithEverythingElse) {
             "kvm.timeout expects a duration such as 500ms or 5s, not '5' (file t.toml:3)");
 }
 
+TEST(Toml, ABrokenRuleBetweenParametersIsWhereTheFirstOfThemStands) {
+  EXPECT_EQ(problems_of(toml("pid = 1\n[memflow.coredump]\nfilepath = \"/a\"\nmap = \"0:4K:0\"\n")),
+            "memflow.coredump has a map, which needs format=raw (file t.toml:3)");
+}
+
 TEST(Toml, UnknownAndNestedTablesAreNotIgnored) {
   EXPECT_THAT(problems_of(toml("[virtualbox]\nname = \"a\"")),
               HasSubstr("virtualbox.name is not a parameter"));
