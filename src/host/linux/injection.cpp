@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// One system call after the other; each is seen to begin and to end. Not by single steps: the
-// processor would go on trapping after our death, and the process die of SIGTRAP.
+// Calls one by one are each seen to begin and to end. Not by single steps: the processor would go
+// on trapping after our death, and the process die of SIGTRAP.
 #include "host/linux/injection.hpp"
 
 #include <elf.h>
 #include <fmt/format.h>
 #include <sys/ptrace.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -19,7 +22,11 @@
 namespace microvmi::host {
 namespace {
 
-constexpr std::size_t kMostExtended = std::size_t{64} << 10;
+// All that this processor can have (Intel SDM vol. 1, 13.4), or so much that it cannot be more.
+std::size_t most_extended() {
+  static const std::size_t size = std::max(extended_size(~std::uint64_t{0}), std::size_t{16} << 10);
+  return size;
+}
 constexpr std::uint64_t kAllSignals = ~std::uint64_t{0};
 constexpr std::size_t kSignalSet = sizeof(std::uint64_t);  // of the kernel, for PTRACE_GETSIGMASK
 
@@ -27,30 +34,10 @@ std::unexpected<Error> failed(const Tracee& tracee, const char* what) {
   return system_failure(errno, fmt::format("cannot {} thread {}", what, tracee.task().tid));
 }
 
-Expected<void> write_to(const Process& process, std::uint64_t at,
-                        std::span<const std::byte> bytes) {
-  if (::pwrite(process.memory(), bytes.data(), bytes.size(), static_cast<off_t>(at)) ==
-      static_cast<ssize_t>(bytes.size()))
-    return {};
-  return system_failure(errno, fmt::format("cannot write {} bytes below the stack of process {}",
-                                           bytes.size(), process.pid()));
-}
-
-Expected<void> read_from(const Process& process, std::uint64_t at, std::span<std::byte> bytes) {
-  if (::pread(process.memory(), bytes.data(), bytes.size(), static_cast<off_t>(at)) ==
-      static_cast<ssize_t>(bytes.size()))
-    return {};
-  return system_failure(errno,
-                        fmt::format("cannot read what a call left in process {}", process.pid()));
-}
-
-}  // namespace
-
-Expected<Injection> Injection::begin(Tracee& tracee, const Gadgets& gadgets) {
+Expected<void> is_injectable(const Tracee& tracee) {
   const auto status = task_status(tracee.task().process, tracee.task().tid);
   if (!status) return std::unexpected(status.error());
-  const std::string thread =
-      fmt::format("thread {} of process {}", tracee.task().tid, tracee.task().process.pid());
+  const std::string thread = name_of(tracee.task());
   if (status->seccomp)
     return fail(Errc::not_supported,
                 thread + " has a seccomp filter, which could end it for a call of ours", {},
@@ -63,25 +50,33 @@ Expected<Injection> Injection::begin(Tracee& tracee, const Gadgets& gadgets) {
   constexpr std::int64_t kRestartLast = -512;   // ERESTARTSYS
   if (tracee.call() >= 0 && tracee.result() >= kRestartFirst && tracee.result() <= kRestartLast)
     return fail(Errc::busy, thread + " is within a system call of its own");
-  Injection injection(tracee, gadgets);
-  if (auto prepared = injection.prepare(); !prepared) return std::unexpected(prepared.error());
-  return injection;
+  return {};
 }
 
-Expected<void> Injection::prepare() {
-  const auto tid = static_cast<pid_t>(tracee_->task().tid);
-  state_.registers = tracee_->registers();
-  state_.extended.resize(kMostExtended);
-  iovec part{state_.extended.data(), state_.extended.size()};
+Expected<ThreadState> state_of(const Tracee& tracee) {
+  if (auto good = is_injectable(tracee); !good) return std::unexpected(good.error());
+  const auto tid = static_cast<pid_t>(tracee.task().tid);
+  ThreadState out{.registers = tracee.registers()};
+  out.extended.resize(most_extended());
+  iovec part{out.extended.data(), out.extended.size()};
   if (::ptrace(PTRACE_GETREGSET, tid, NT_X86_XSTATE, &part) != 0)
-    return failed(*tracee_, "read the processor's state of");
-  state_.extended.resize(part.iov_len);
-  if (::ptrace(PTRACE_GETSIGMASK, tid, kSignalSet, &state_.blocked_signals) != 0)
-    return failed(*tracee_, "read the signal mask of");
-  auto scratch = make_scratch(state_, gadgets_.restore);
+    return failed(tracee, "read the processor's state of");
+  out.extended.resize(part.iov_len);
+  if (::ptrace(PTRACE_GETSIGMASK, tid, kSignalSet, &out.blocked_signals) != 0)
+    return failed(tracee, "read the signal mask of");
+  return out;
+}
+
+}  // namespace
+
+Expected<Injection> Injection::begin(Tracee& tracee, const Gadgets& gadgets) {
+  auto state = state_of(tracee);
+  if (!state) return std::unexpected(state.error());
+  auto scratch = make_scratch(*state, gadgets.restore);
   if (!scratch) return std::unexpected(scratch.error());
-  scratch_ = *std::move(scratch);
-  return write_to(tracee_->task().process, scratch_.frame, scratch_.bytes);
+  if (auto done = tracee.task().process.poke(scratch->start, scratch->bytes); !done)
+    return std::unexpected(done.error());
+  return Injection(tracee, gadgets, *std::move(state), *std::move(scratch));
 }
 
 Injection::Injection(Injection&& other) noexcept
@@ -136,14 +131,112 @@ Expected<std::int64_t> Injection::control(int fd, std::uint64_t request, std::sp
     return fail(Errc::invalid_argument, "the argument of an ioctl is too long");
   if (!tracee_) return fail(Errc::busy, "an earlier call has not come back");
   const Process& process = tracee_->task().process;
-  if (auto done = write_to(process, scratch_.buffer, data); !done)
-    return std::unexpected(done.error());
+  if (auto done = process.poke(scratch_.buffer, data); !done) return std::unexpected(done.error());
   const auto result =
       call(SYS_ioctl, {static_cast<std::uint64_t>(fd), request, scratch_.buffer}, wait);
   if (!result) return result;
-  if (auto done = read_from(process, scratch_.buffer, data); !done)
-    return std::unexpected(done.error());
+  if (auto done = process.peek(scratch_.buffer, data); !done) return std::unexpected(done.error());
   return result;
+}
+
+namespace {
+
+// What a chain finds in the buffer: a word that is not zero once its last call is over, then the
+// data of its calls.
+class ChainData {
+ public:
+  explicit ChainData(std::span<const Control> controls) : controls_(controls), bytes_(kStep) {
+    for (const Control& one : controls) {
+      at_.push_back(bytes_.size());
+      bytes_.insert(bytes_.end(), one.data.begin(), one.data.end());
+      bytes_.resize((bytes_.size() + kStep - 1) / kStep * kStep);
+    }
+  }
+
+  [[nodiscard]] bool fits() const { return bytes_.size() <= kScratchBuffer; }
+  [[nodiscard]] std::span<std::byte> bytes() { return bytes_; }
+  [[nodiscard]] std::span<std::byte> mark() { return bytes().first(kSignalSet); }
+
+  [[nodiscard]] std::vector<SystemCall> calls(int fd, std::uint64_t buffer) const {
+    std::vector<SystemCall> out;
+    for (std::size_t i = 0; i < at_.size(); ++i)
+      out.push_back(
+          {.number = SYS_ioctl,
+           .arguments = {static_cast<std::uint64_t>(fd), controls_[i].request, buffer + at_[i]}});
+    // Changes nothing and tells the signals that are blocked: while a chain is made, nearly all.
+    out.push_back({.number = SYS_rt_sigprocmask, .arguments = {SIG_BLOCK, 0, buffer, kSignalSet}});
+    return out;
+  }
+
+  [[nodiscard]] bool made() const {
+    return std::ranges::any_of(std::span(bytes_).first(kSignalSet),
+                               [](std::byte one) { return one != std::byte{0}; });
+  }
+  void hand_out() const {
+    for (std::size_t i = 0; i < at_.size(); ++i)
+      std::ranges::copy(std::span(bytes_).subspan(at_[i], controls_[i].data.size()),
+                        controls_[i].data.begin());
+  }
+
+ private:
+  static constexpr std::size_t kStep = 64;
+  std::span<const Control> controls_;
+  std::vector<std::size_t> at_;
+  std::vector<std::byte> bytes_;
+};
+
+// Who writes there next begins with the first word, which nobody reads.
+Expected<bool> is_still(const Scratch& scratch, const Process& process) {
+  std::uint64_t first = 0;
+  auto done = process.peek(scratch.start, std::as_writable_bytes(std::span(&first, 1)));
+  if (!done) return std::unexpected(done.error());
+  return std::memcmp(&first, scratch.bytes.data(), sizeof first) == 0;
+}
+
+// Once the mark is there, the data is; if it is all still ours after that, it was.
+Expected<void> wait_for(ChainData& data, const Scratch& scratch, const TaskId& task,
+                        const Wait& wait) {
+  constexpr unsigned kLooksUnchecked = 64;
+  for (unsigned looks = 1;; ++looks) {
+    if (auto done = task.process.peek(scratch.buffer, data.mark()); !done) return done;
+    const bool made = data.made();
+    if (made)
+      if (auto done = task.process.peek(scratch.buffer, data.bytes()); !done) return done;
+    const auto ours = made || looks % kLooksUnchecked == 0 ? is_still(scratch, task.process) : true;
+    if (!ours) return std::unexpected(ours.error());
+    const auto thread = [&task] { return name_of(task); };
+    if (!*ours) return fail(Errc::busy, thread() + " was stopped by another introspection program");
+    if (made) return {};
+    if (const Errc over = wait.over(); over != Errc::none)
+      return fail(over, thread() + " does not get on with the calls that it was given");
+    pause_between_looks(looks);
+  }
+}
+
+}  // namespace
+
+Expected<void> go_on_by_way_of(Tracee& tracee, const Gadgets& gadgets, int fd,
+                               std::span<const Control> controls, const Wait& wait) {
+  ChainData data(controls);
+  if (!data.fits()) return fail(Errc::invalid_argument, "the arguments of ioctls are too long");
+  const auto state = state_of(tracee);
+  if (!state) return std::unexpected(state.error());
+  auto scratch = make_scratch(*state, gadgets.restore, controls.size() + 1);
+  if (!scratch) return std::unexpected(scratch.error());
+  put_chain(*scratch, gadgets, data.calls(fd, scratch->buffer));
+  if (::getrandom(scratch->bytes.data(), sizeof(std::uint64_t), 0) != sizeof(std::uint64_t))
+    return system_failure(errno, "cannot take a random number");
+  scratch->bytes.insert(scratch->bytes.end(), data.bytes().begin(), data.bytes().end());
+  const TaskId task = tracee.task();
+  if (auto done = task.process.poke(scratch->start, scratch->bytes); !done) return done;
+  user_regs_struct registers = state->registers;
+  registers.orig_rax = ~0ULL;
+  registers.rip = gadgets.restore;
+  registers.rsp = scratch->start + sizeof(std::uint64_t);  // as if its `ret` had come there
+  if (auto gone = tracee.go_on_with(registers); !gone) return gone;
+  if (auto made = wait_for(data, *scratch, task, wait); !made) return made;
+  data.hand_out();
+  return {};
 }
 
 }  // namespace microvmi::host

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Injection: system calls that a stopped thread of another process makes for us.
+// Injection: system calls that a thread of another process makes for us, each between two stops or
+// all of them at once.
 //
 // At every moment from the first to the last the thread would go on as before by itself if this
 // program were killed; see sigreturn.hpp. Signals for it wait meanwhile.
@@ -8,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "host/linux/sigreturn.hpp"
 #include "host/linux/tracee.hpp"
@@ -35,8 +37,11 @@ class Injection {
                                                std::span<std::byte> data, const Wait& wait);
 
  private:
-  Injection(Tracee& tracee, const Gadgets& gadgets) : tracee_(&tracee), gadgets_(gadgets) {}
-  [[nodiscard]] Expected<void> prepare();
+  Injection(Tracee& tracee, const Gadgets& gadgets, ThreadState state, Scratch scratch)
+      : tracee_(&tracee),
+        gadgets_(gadgets),
+        state_(std::move(state)),
+        scratch_(std::move(scratch)) {}
 
   Tracee* tracee_;  // null once moved from, or where the thread is not stopped any more
   Gadgets gadgets_;
@@ -44,5 +49,17 @@ class Injection {
   Scratch scratch_;
   bool signals_wait_ = false;
 };
+
+// An ioctl of a chain; `data` is its argument and holds what came back.
+struct Control {
+  std::uint64_t request = 0;
+  std::span<std::byte> data{};
+};
+
+// The thread is let go and makes these, one after the other and without a stop in between, before
+// it goes on as it was; waits until it has. What each returned is not known: it shows in the data
+// alone. busy: another program has stopped the thread since, and overwritten what came back.
+[[nodiscard]] Expected<void> go_on_by_way_of(Tracee& tracee, const Gadgets& gadgets, int fd,
+                                             std::span<const Control> controls, const Wait& wait);
 
 }  // namespace microvmi::host

@@ -183,6 +183,8 @@ Expected<void> KvmControl::stopped(std::size_t index, const Wait& wait, const Wo
                   VcpuId{static_cast<std::uint32_t>(index)},
                   "the process itself may have stopped the guest");
     }
+    tracer_->let_go_of_all();
+    if (!process_.alive()) return std::unexpected(process_.gone());
     std::this_thread::sleep_for(kBeforeNextTry);
   }
 }
@@ -190,12 +192,27 @@ Expected<void> KvmControl::stopped(std::size_t index, const Wait& wait, const Wo
 Expected<Registers> KvmControl::read(std::size_t vcpu, const Wait& wait) {
   if (auto good = check(vcpu); !good) return std::unexpected(good.error());
   Registers out;
+  bool all = false;
+  const auto shared = [&out](Stopped at) {
+    take(at.vcpu.state.regs, out);
+    take(at.vcpu.state.sregs, out);
+  };
+  const auto at_once = [&](Stopped at) -> Expected<void> {
+    shared(at);
+    all = !inject_;
+    if (all || at.vcpu.held) return {};
+    const auto rest = read_on_the_way(at, out, wait);
+    if (!rest) return std::unexpected(rest.error());
+    all = *rest;
+    return {};
+  };
+  const auto one_by_one = [&](Stopped at) {
+    shared(at);
+    return read_rest(at, out, wait);
+  };
   const auto done = in_job([&] {
-    return stopped(vcpu, wait, [&](Stopped at) -> Expected<void> {
-      take(at.vcpu.state.regs, out);
-      take(at.vcpu.state.sregs, out);
-      return inject_ ? read_rest(at, out, wait) : Expected<void>{};
-    });
+    auto read = stopped(vcpu, wait, at_once);
+    return !read || all ? read : stopped(vcpu, wait, one_by_one);
   });
   return done ? Expected<Registers>(out) : std::unexpected(done.error());
 }

@@ -81,6 +81,8 @@ class KvmControl {
   void take_place(std::uint32_t tid, int fd);
   [[nodiscard]] bool is_at_run(const Vcpu& vcpu, const Tracee& tracee) const;
   [[nodiscard]] Expected<void> read_rest(Stopped at, Registers& registers, const Wait& wait);
+  // Lets the thread go; false where not all came.
+  [[nodiscard]] Expected<bool> read_on_the_way(Stopped at, Registers& registers, const Wait& wait);
   [[nodiscard]] Expected<void> write_all(Stopped at, const Registers& registers, const Wait& wait);
   [[nodiscard]] Expected<Injection> injection(Stopped at);
   void look_after_held();
@@ -95,7 +97,7 @@ class KvmControl {
   bool inject_;
   std::vector<Vcpu> vcpus_;
   std::optional<Gadgets> gadgets_;
-  std::vector<std::uint32_t> msrs_;  // that KVM here knows
+  std::vector<std::uint32_t> msrs_;  // that KVM here knows and the guest has, as far as is known
 };
 
 }  // namespace microvmi::host

@@ -6,9 +6,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "host/linux/kvm_control.hpp"
 #include "host/linux/kvm_state.hpp"
@@ -30,6 +32,24 @@ struct MsrBatch {
   std::array<kvm_msr_entry, kMostMsrs> entries{};
 };
 
+MsrBatch msr_batch(const std::vector<std::uint32_t>& indices) {
+  MsrBatch out;
+  for (const std::uint32_t index : indices)
+    if (out.count < kMostMsrs) out.entries[out.count++].index = index;
+  return out;
+}
+
+void take_msrs(std::span<const kvm_msr_entry> from, Registers& to) {
+  for (const KvmMsr& one : kvm_msrs())
+    for (const kvm_msr_entry& entry : from)
+      if (entry.index == one.index) to.set(one.reg, entry.data);
+}
+
+template <class T>
+std::span<std::byte> bytes_of(T& data) {
+  return std::as_writable_bytes(std::span(&data, 1));
+}
+
 // Ioctls on one vCPU, from the first failure on none.
 class Ioctls {
  public:
@@ -38,8 +58,7 @@ class Ioctls {
 
   template <class T>
   Expected<std::int64_t> operator()(std::uint64_t request, T& data, const char* what) {
-    const auto result =
-        injection_.control(fd_, request, std::as_writable_bytes(std::span(&data, 1)), wait_);
+    const auto result = injection_.control(fd_, request, bytes_of(data), wait_);
     if (!result || *result >= 0) return result;
     return fail(*result == -EINVAL ? Errc::invalid_argument : Errc::io,
                 fmt::format("KVM refuses {}: {}", what, std::strerror(static_cast<int>(-*result))));
@@ -56,6 +75,21 @@ Expected<void> done(const Expected<std::int64_t>& result) {
   return {};
 }
 
+Expected<void> read_msrs(Ioctls& ioctl, std::vector<std::uint32_t>& indices, Registers& registers) {
+  while (true) {
+    MsrBatch batch = msr_batch(indices);
+    const auto told = ioctl(kGetMsrs, batch, "to tell MSRs");
+    if (!told) return done(told);
+    const auto count = static_cast<std::size_t>(*told);
+    if (count >= batch.count) {
+      take_msrs(std::span(batch.entries).first(batch.count), registers);
+      return {};
+    }
+    // It stops at one that this guest does not have.
+    indices.erase(indices.begin() + static_cast<std::ptrdiff_t>(count));
+  }
+}
+
 }  // namespace
 
 Expected<Injection> KvmControl::injection(Stopped at) {
@@ -65,20 +99,36 @@ Expected<Injection> KvmControl::injection(Stopped at) {
   return Injection::begin(*at.tracee, *gadgets_);
 }
 
+// All that the kvm_run page has not, by one chain of calls. KVM clears or sets what marks them; an
+// MSR that is what we put there is read again in the other way, which is not wrong, only slow.
+Expected<bool> KvmControl::read_on_the_way(Stopped at, Registers& registers, const Wait& wait) {
+  constexpr std::uint64_t kUntouched = 0x6D69'6372'6F76'6D69;
+  MsrBatch batch = msr_batch(msrs_);
+  for (kvm_msr_entry& one : std::span(batch.entries).first(batch.count)) one.data = kUntouched;
+  kvm_debugregs debug{};
+  debug.reserved[0] = kUntouched;  // KVM_GET_DEBUGREGS clears it
+  kvm_xcrs extended{};             // without XCR0 until KVM_GET_XCRS puts it there
+  const std::array<Control, 3> calls{{{kGetMsrs, bytes_of(batch)},
+                                      {KVM_GET_DEBUGREGS, bytes_of(debug)},
+                                      {KVM_GET_XCRS, bytes_of(extended)}}};
+  const auto made = go_on_by_way_of(*at.tracee, *gadgets_, at.vcpu.where.fds.front(), calls, wait);
+  if (!made && made.error().code == Errc::busy) return false;
+  if (!made) return std::unexpected(made.error());
+  const auto told = std::span(std::as_const(batch.entries)).first(batch.count);
+  const bool all =
+      std::ranges::none_of(told, [](const kvm_msr_entry& one) { return one.data == kUntouched; });
+  if (!all || debug.reserved[0] == kUntouched) return false;
+  take_msrs(told, registers);
+  take(debug, registers);
+  take(extended, registers);
+  return true;
+}
+
 Expected<void> KvmControl::read_rest(Stopped at, Registers& registers, const Wait& wait) {
   auto calls = injection(at);
   if (!calls) return std::unexpected(calls.error());
   Ioctls ioctl(*calls, at.vcpu.where.fds.front(), wait);
-  MsrBatch batch;
-  for (const std::uint32_t index : msrs_)
-    if (batch.count < kMostMsrs) batch.entries[batch.count++].index = index;
-  const auto msrs = ioctl(kGetMsrs, batch, "to tell MSRs");
-  if (!msrs) return std::unexpected(msrs.error());
-  // It stops at the first that this guest does not have.
-  const auto told = std::span(batch.entries).first(std::min<std::size_t>(batch.count, *msrs));
-  for (const KvmMsr& one : kvm_msrs())
-    for (const kvm_msr_entry& entry : told)
-      if (entry.index == one.index) registers.set(one.reg, entry.data);
+  if (auto ok = read_msrs(ioctl, msrs_, registers); !ok) return ok;
   kvm_debugregs debug{};
   if (auto ok = ioctl(KVM_GET_DEBUGREGS, debug, "to tell debug registers"); !ok) return done(ok);
   take(debug, registers);

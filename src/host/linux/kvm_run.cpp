@@ -2,12 +2,9 @@
 // Synced registers (KVM_CAP_SYNC_REGS in the kernel's Documentation/virt/kvm/api.rst).
 #include "host/linux/kvm_run.hpp"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <span>
 
 namespace microvmi::host {
 namespace {
@@ -24,21 +21,14 @@ static_assert(sizeof(kvm_vcpu_events::reserved) >= sizeof kMarked);
 
 template <class T>
 Expected<void> store(const Process& process, std::uint64_t at, const T& value) {
-  if (::pwrite(process.memory(), &value, sizeof value, static_cast<off_t>(at)) == sizeof value)
-    return {};
-  if (!process.alive()) return std::unexpected(process.gone());
-  return system_failure(errno,
-                        fmt::format("cannot write the kvm_run page of process {}", process.pid()));
+  return process.poke(at, std::as_bytes(std::span(&value, 1)));
 }
 
 template <class T>
 Expected<T> load(const Process& process, std::uint64_t at) {
   T value{};
-  if (::pread(process.memory(), &value, sizeof value, static_cast<off_t>(at)) == sizeof value)
-    return value;
-  if (!process.alive()) return std::unexpected(process.gone());
-  return system_failure(errno,
-                        fmt::format("cannot read the kvm_run page of process {}", process.pid()));
+  auto done = process.peek(at, std::as_writable_bytes(std::span(&value, 1)));
+  return done ? Expected<T>(value) : std::unexpected(done.error());
 }
 
 }  // namespace

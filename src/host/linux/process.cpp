@@ -66,6 +66,27 @@ bool Process::asked_alive() const {
   return ready == 0;
 }
 
+Expected<void> Process::all_of(ssize_t moved, std::size_t wanted, const char* what,
+                               std::uint64_t hva) const {
+  const int error = errno;
+  if (moved == static_cast<ssize_t>(wanted)) return {};
+  // Nothing at all without an error: the last thread has left it, the process may take a moment.
+  if (moved == 0 || !alive()) return std::unexpected(gone());
+  return system_failure(
+      moved < 0 ? error : EFAULT,
+      fmt::format("cannot {} {} bytes at {:#x} of process {}", what, wanted, hva, pid_));
+}
+
+Expected<void> Process::peek(std::uint64_t hva, std::span<std::byte> into) const {
+  return all_of(::pread(memory(), into.data(), into.size(), static_cast<off_t>(hva)), into.size(),
+                "read", hva);
+}
+
+Expected<void> Process::poke(std::uint64_t hva, std::span<const std::byte> bytes) const {
+  return all_of(::pwrite(memory(), bytes.data(), bytes.size(), static_cast<off_t>(hva)),
+                bytes.size(), "write", hva);
+}
+
 Error Process::gone() const {
   return {.code = Errc::disconnected,
           .message = fmt::format("process {} has ended", pid_),

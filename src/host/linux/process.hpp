@@ -4,9 +4,12 @@
 // Threads: everything but moving it may be called from several at once.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "host/linux/descriptor.hpp"
 #include "host/linux/exit_watch.hpp"
@@ -43,6 +46,10 @@ class Process {
   // /proc/PID/mem: stays bound to the address space it was opened on, and reads 0 bytes once that
   // is gone.
   [[nodiscard]] int memory() const { return memory_.get(); }
+  // All of these bytes at an address of its own, or an error. disconnected: that address space is
+  // gone.
+  [[nodiscard]] Expected<void> peek(std::uint64_t hva, std::span<std::byte> into) const;
+  [[nodiscard]] Expected<void> poke(std::uint64_t hva, std::span<const std::byte> bytes) const;
   [[nodiscard]] int directory() const { return directory_.get(); }  // /proc/PID
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
 
@@ -52,6 +59,8 @@ class Process {
  private:
   Process() = default;
   [[nodiscard]] bool asked_alive() const;  // one poll() of the pidfd
+  [[nodiscard]] Expected<void> all_of(ssize_t moved, std::size_t wanted, const char* what,
+                                      std::uint64_t hva) const;
 
   std::uint32_t pid_ = 0;
   std::uint64_t start_time_ = 0;

@@ -24,7 +24,7 @@ struct Frame {
   std::uint32_t stack_flags = 0x7FFF'FFFF;
   std::uint32_t padding = 0;
   std::uint64_t stack_size = 0;
-  std::array<std::uint64_t, 18> registers{};  // r8-r15 rdi rsi rbp rbx rdx rax rcx rsp rip rflags
+  std::array<std::uint64_t, 18> registers{};  // r8-r15, then as in Place
   std::uint16_t cs = 0;
   std::uint16_t gs = 0;
   std::uint16_t fs = 0;
@@ -39,6 +39,7 @@ struct Frame {
   std::array<std::byte, 128> info{};  // siginfo_t
 };
 static_assert(offsetof(Frame, registers) == 48 && offsetof(Frame, blocked) == 304);
+enum Place : std::size_t { r8, r9, r10, rdi = 8, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags };
 
 // Where struct _fpx_sw_bytes is in the 512 bytes of FXSAVE, and what it says.
 struct Software {
@@ -58,7 +59,10 @@ constexpr std::uint64_t kLegacyFeatures = 3;  // x87 and SSE
 constexpr std::uint64_t kRedZone = 128;  // below the stack pointer, in use (System V ABI)
 constexpr std::uint64_t kAlignment = 64;
 
-std::uint64_t up(std::uint64_t value) { return (value + kAlignment - 1) & ~(kAlignment - 1); }
+constexpr std::uint64_t up(std::uint64_t value) {
+  return (value + kAlignment - 1) & ~(kAlignment - 1);
+}
+constexpr std::uint64_t kFrameStep = up(sizeof(Frame));
 
 template <std::size_t N>
 std::size_t find(std::span<const std::byte> code, const std::array<std::uint8_t, N>& wanted) {
@@ -96,6 +100,21 @@ Expected<std::vector<std::byte>> marked(const std::vector<std::byte>& state) {
   std::memcpy(out.data() + kSoftwareAt, &software, sizeof software);
   out.resize(size + sizeof kMagic2);
   std::memcpy(out.data() + size, &kMagic2, sizeof kMagic2);
+  return out;
+}
+
+// Where the state of each feature ends. Asked once: a virtual machine leaves for its host at each
+// CPUID.
+std::array<std::size_t, 63> ends_of_features() {
+  constexpr unsigned kLeaf = 13;
+  std::array<std::size_t, 63> out{};
+  for (unsigned feature = 2; feature < out.size(); ++feature) {
+    unsigned length = 0;
+    unsigned offset = 0;
+    unsigned ignored = 0;
+    if (__get_cpuid_count(kLeaf, feature, &length, &offset, &ignored, &ignored) != 0)
+      out[feature] = std::size_t{offset} + length;
+  }
   return out;
 }
 
@@ -145,35 +164,51 @@ Expected<Gadgets> find_gadgets(const Process& process) {
 }
 
 std::size_t extended_size(std::uint64_t features) {
-  constexpr unsigned kLeaf = 13;
+  static const auto ends = ends_of_features();
   std::size_t size = kLegacy + kHeader;
-  for (unsigned feature = 2; feature < 63; ++feature) {
-    if ((features >> feature & 1U) == 0) continue;
-    unsigned length = 0;
-    unsigned offset = 0;
-    unsigned ignored = 0;
-    if (__get_cpuid_count(kLeaf, feature, &length, &offset, &ignored, &ignored) != 0)
-      size = std::max<std::size_t>(size, std::size_t{offset} + length);
-  }
+  for (std::size_t feature = 2; feature < ends.size(); ++feature)
+    if ((features >> feature & 1U) != 0) size = std::max(size, ends[feature]);
   return size;
 }
 
-Expected<Scratch> make_scratch(const ThreadState& state, std::uint64_t restore) {
+Expected<Scratch> make_scratch(const ThreadState& state, std::uint64_t restore, std::size_t calls) {
   const auto extended = marked(state.extended);
   if (!extended) return std::unexpected(extended.error());
-  Frame frame = frame_of(state, restore);
-  const std::uint64_t extended_at = up(sizeof frame);
+  const std::uint64_t frame_at = calls * kFrameStep;
+  const std::uint64_t extended_at = frame_at + kFrameStep;
   const std::uint64_t buffer_at = up(extended_at + extended->size());
   const std::uint64_t whole = buffer_at + kScratchBuffer + kRedZone + kAlignment;
   if (state.registers.rsp < whole) return fail(Errc::not_supported, "the thread has no stack");
   Scratch out;
-  out.frame = (state.registers.rsp - whole) & ~(kAlignment - 1);
-  out.buffer = out.frame + buffer_at;
+  out.start = (state.registers.rsp - whole) & ~(kAlignment - 1);
+  out.frame = out.start + frame_at;
+  out.buffer = out.start + buffer_at;
   out.bytes.resize(buffer_at);
-  frame.extended = out.frame + extended_at;
-  std::memcpy(out.bytes.data(), &frame, sizeof frame);
+  Frame frame = frame_of(state, restore);
+  frame.extended = out.start + extended_at;
+  std::memcpy(out.bytes.data() + frame_at, &frame, sizeof frame);
   std::ranges::copy(*extended, out.bytes.begin() + static_cast<std::ptrdiff_t>(extended_at));
   return out;
+}
+
+void put_chain(Scratch& scratch, const Gadgets& gadgets, std::span<const SystemCall> calls) {
+  Frame frame;
+  std::memcpy(&frame, scratch.bytes.data() + (scratch.frame - scratch.start), sizeof frame);
+  frame.blocked = ~std::uint64_t{0};
+  auto& registers = frame.registers;
+  registers[rip] = gadgets.call;
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const auto& arguments = calls[i].arguments;
+    registers[rsp] = scratch.start + (i + 1) * kFrameStep;  // where its `ret` finds the next frame
+    registers[rax] = static_cast<std::uint64_t>(calls[i].number);
+    registers[rdi] = arguments[0];
+    registers[rsi] = arguments[1];
+    registers[rdx] = arguments[2];
+    registers[r10] = arguments[3];
+    registers[r8] = arguments[4];
+    registers[r9] = arguments[5];
+    std::memcpy(scratch.bytes.data() + i * kFrameStep, &frame, sizeof frame);
+  }
 }
 
 }  // namespace microvmi::host

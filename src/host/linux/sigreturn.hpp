@@ -4,10 +4,12 @@
 // A thread that is made to run a system call of ours runs it at an instruction "syscall; ret" of
 // its own program. The ret takes it to that program's own call of rt_sigreturn, and the kernel then
 // restores it from this frame: whatever happens to us in the meantime, it goes on where it was.
+// Frames that lead to a further call instead make a chain of calls.
 #pragma once
 
 #include <sys/user.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -39,18 +41,29 @@ struct ThreadState {
   std::vector<std::byte> extended{};  // as NT_X86_XSTATE gives it
 };
 
-// Where what we put below the thread's stack begins, and the bytes. The stack pointer has to be
-// `frame` when the call is made.
+// A system call that the thread is to make.
+struct SystemCall {
+  std::int64_t number = 0;
+  std::array<std::uint64_t, 6> arguments{};
+};
+
+// What we put below the thread's stack: frames for a chain of calls, the frame of the thread as it
+// was, a buffer. Who is at `start + 8` when rt_sigreturn is called makes the calls of the chain;
+// who is at `frame` when a call returns goes on as the thread was.
 struct Scratch {
+  std::uint64_t start = 0;
   std::uint64_t frame = 0;
   std::uint64_t buffer = 0;        // for the arguments of system calls
-  std::vector<std::byte> bytes{};  // at `frame`; the buffer, which follows, is not among them
+  std::vector<std::byte> bytes{};  // at `start`; the buffer, which follows, is not among them
 };
 
 inline constexpr std::size_t kScratchBuffer = 8192;
 
-// protocol: the extended state makes no sense.
-[[nodiscard]] Expected<Scratch> make_scratch(const ThreadState& state, std::uint64_t restore);
+// With room for a chain of so many calls. protocol: the extended state makes no sense.
+[[nodiscard]] Expected<Scratch> make_scratch(const ThreadState& state, std::uint64_t restore,
+                                             std::size_t calls = 0);
+// They are what the room was made for. Signals wait until the last has returned.
+void put_chain(Scratch& scratch, const Gadgets& gadgets, std::span<const SystemCall> calls);
 
 // How long the extended state of these features (XSTATE_BV) is in its standard form, from CPUID
 // leaf 13 (Intel SDM vol. 1, 13.4).

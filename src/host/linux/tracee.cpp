@@ -48,24 +48,39 @@ bool follows_syscall(const Process& process, std::uint64_t rip) {
          code == kSyscall;
 }
 
-std::string name_of(const TaskId& task) {
-  return fmt::format("thread {} of process {}", task.tid, task.process.pid());
-}
-
 std::unexpected<Error> ended(const TaskId& task) {
   return fail(Errc::disconnected, name_of(task) + " has ended", {}, "open the guest again");
 }
 
+std::unexpected<Error> busy(const TaskId& task, std::uint32_t tracer) {
+  return fail(Errc::busy, fmt::format("{} is traced by process {}", name_of(task), tracer), {},
+              "end that debugger or other introspection program first");
+}
+
 std::unexpected<Error> refused(const TaskId& task, int error) {
   if (error == ESRCH) return ended(task);
-  const auto status = task_status(task.process, task.tid);
-  if (status && status->tracer != 0)
-    return fail(Errc::busy,
-                fmt::format("{} is traced by process {}", name_of(task), status->tracer), {},
-                "end that debugger or other introspection program first");
   const std::string text = fmt::format("cannot trace {}: {}", name_of(task), std::strerror(error));
   return fail(error == EPERM ? Errc::permission_denied : Errc::io, text, {},
               "run as root or grant CAP_SYS_PTRACE; kernel.yama.ptrace_scope may forbid it");
+}
+
+// EPERM may come of a tracer that is gone before we can see its name, and then is no reason.
+Expected<void> seize(const TaskId& task) {
+  constexpr int kTries = 16;
+  for (int i = 0; i < kTries; ++i) {
+    if (::ptrace(PTRACE_SEIZE, static_cast<pid_t>(task.tid), nullptr, PTRACE_O_TRACESYSGOOD) == 0)
+      return {};
+    if (errno != EPERM) return refused(task, errno);
+    const auto status = task_status(task.process, task.tid);
+    if (status && status->tracer != 0) return busy(task, status->tracer);
+  }
+  return refused(task, EPERM);
+}
+
+}  // namespace
+
+std::string name_of(const TaskId& task) {
+  return fmt::format("thread {} of process {}", task.tid, task.process.pid());
 }
 
 // A thread that runs on another processor stops within microseconds; one that waits for ours needs
@@ -77,15 +92,13 @@ void pause_between_looks(unsigned looks) {
   std::this_thread::sleep_for(microseconds(20U << std::min((looks - kSpins) / 8, kLongest)));
 }
 
-}  // namespace
-
 Expected<Tracee> Tracee::stop(TaskId task, const Wait& wait) {
   const auto tid = static_cast<pid_t>(task.tid);
   while (!task.tracer.let_go(tid)) {
     if (wait.over() != Errc::none) return fail(wait.over(), name_of(task) + " does not stop");
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
-  if (::ptrace(PTRACE_SEIZE, tid, nullptr, PTRACE_O_TRACESYSGOOD) != 0) return refused(task, errno);
+  if (auto seized = seize(task); !seized) return std::unexpected(seized.error());
   Tracee tracee(task);
   if (::ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr) != 0) return refused(task, errno);
   if (auto stopped = tracee.wait_for_stop(wait, false); !stopped)
@@ -102,7 +115,11 @@ Tracee::Tracee(Tracee&& other) noexcept
       resume_(other.resume_) {}
 
 Tracee::~Tracee() {
-  if (!held_) return;
+  if (held_) detach();
+}
+
+void Tracee::detach() {
+  held_ = false;
   const auto tid = static_cast<pid_t>(task_.tid);
   // ESRCH: it is not stopped, or it has been killed and still has to be waited for.
   if (::ptrace(PTRACE_DETACH, tid, nullptr, nullptr) != 0) task_.tracer.abandon(tid);
@@ -181,6 +198,12 @@ Expected<user_regs_struct> Tracee::get() const {
   const auto tid = static_cast<pid_t>(task_.tid);
   if (::ptrace(PTRACE_GETREGS, tid, nullptr, &registers) != 0) return refused(task_, errno);
   return registers;
+}
+
+Expected<void> Tracee::go_on_with(const user_regs_struct& registers) {
+  if (auto done = set(registers); !done) return done;
+  detach();
+  return {};
 }
 
 Expected<void> Tracee::run_to_call(const Wait& wait) {

@@ -9,6 +9,7 @@
 #include <sys/user.h>
 
 #include <cstdint>
+#include <string>
 
 #include "host/linux/process.hpp"
 #include "host/linux/tracer.hpp"
@@ -22,6 +23,11 @@ struct TaskId {
   const Process& process;
   std::uint32_t tid = 0;
 };
+[[nodiscard]] std::string name_of(const TaskId& task);
+
+// Between looks at what another thread does in microseconds: not at all at first, then longer and
+// longer.
+void pause_between_looks(unsigned looks);
 
 class Tracee {
  public:
@@ -52,11 +58,14 @@ class Tracee {
   [[nodiscard]] Expected<void> set(const user_regs_struct& registers) const;
   [[nodiscard]] Expected<user_regs_struct> get() const;
   [[nodiscard]] Expected<void> run_to_call(const Wait& wait);
+  // Lets it go on with these registers instead of its own.
+  [[nodiscard]] Expected<void> go_on_with(const user_regs_struct& registers);
 
  private:
   explicit Tracee(TaskId task) : task_(task) {}
   [[nodiscard]] Expected<void> look();
   [[nodiscard]] Expected<void> wait_for_stop(const Wait& wait, bool call);
+  void detach();
 
   TaskId task_;
   bool held_ = true;  // false: moved from, ended or abandoned

@@ -35,11 +35,13 @@ class Tracer {
   void abandon(int tid) { abandoned_.insert(tid); }
   // From a job: true where that thread is not abandoned any more.
   [[nodiscard]] bool let_go(int tid);
+  // From a job that takes long: all that are abandoned and have stopped. One that was killed keeps
+  // its process from ending until then.
+  void let_go_of_all();
 
  private:
   Tracer() = default;
   void serve();
-  void let_go_of_all();
 
   std::mutex calls_;  // held by who is in run()
   std::mutex mutex_;

@@ -5,7 +5,9 @@
 
 #include <gmock/gmock.h>
 #include <immintrin.h>
+#include <linux/kvm.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -27,7 +29,9 @@ struct Shared {
   std::atomic<std::uint64_t> rounds{0};
   std::atomic<std::uint64_t> wrong{0};
   std::atomic<std::uint64_t> signals{0};
+  std::array<int, 2> pipe{};  // its read end has kWaiting bytes in it
 };
+constexpr int kWaiting = 11;
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 
 Shared* shared = nullptr;
@@ -56,6 +60,8 @@ __attribute__((target("avx"))) long wait_with(int epoll, const Vectors& before, 
   struct sigaction action{};
   action.sa_handler = [](int) { ++shared->signals; };
   ::sigaction(SIGUSR1, &action, nullptr);
+  if (::pipe(shared->pipe.data()) != 0 || ::write(shared->pipe[1], "eleven byte", kWaiting) < 0)
+    ++shared->wrong;
   const int epoll = ::epoll_create1(EPOLL_CLOEXEC);
   constexpr unsigned kRounding = 0x7F80;  // truncation, all exceptions masked
   _mm_setcsr(kRounding);
@@ -125,6 +131,46 @@ class InjectionTest : public testing::Test {
     return result;
   }
 
+  // What three ioctls left in their data: two that tell what waits in the pipe, and between them
+  // one that is refused.
+  using Answers = std::array<std::int32_t, 3>;
+  Expected<Answers> inject_chain(Tracer& tracer, Wait wait = Wait::at_most(20s)) {
+    Answers answers{-7, -7, -7};
+    Expected<void> result;
+    const auto bytes = [&](std::size_t i) {
+      return std::as_writable_bytes(std::span(answers).subspan(i, 1));
+    };
+    const std::array<Control, 3> calls{
+        {{FIONREAD, bytes(0)}, {KVM_GET_DEBUGREGS, bytes(1)}, {FIONREAD, bytes(2)}}};
+    tracer.run([&] {
+      auto tracee = Tracee::stop({tracer, *process_, static_cast<std::uint32_t>(pid_)}, wait);
+      if (!tracee) return void(result = std::unexpected(tracee.error()));
+      result = go_on_by_way_of(*tracee, gadgets_, shared->pipe[0], calls, wait);
+    });
+    return result ? Expected<Answers>(answers) : std::unexpected(result.error());
+  }
+
+  // A process that does `work` with a tracer until it is killed at some moment; again and again.
+  template <class Work>
+  void kill_at_random(Work work) {
+    std::mt19937 random(42);
+    std::uniform_int_distribution<int> delay(0, 4000);
+    for (int i = 0; i < 60; ++i) {
+      const pid_t tracing = ::fork();
+      if (tracing == 0) {
+        auto tracer = Tracer::start();
+        while (tracer) work(**tracer);
+        ::_exit(1);
+      }
+      std::this_thread::sleep_for(std::chrono::microseconds(delay(random)));
+      ::kill(tracing, SIGKILL);
+      ASSERT_EQ(::waitpid(tracing, nullptr, 0), tracing);
+      wait_for_rounds(2);
+      ASSERT_EQ(::waitpid(pid_, nullptr, WNOHANG), 0) << "it died with its tracer";
+    }
+    EXPECT_EQ(shared->wrong, 0U);
+  }
+
   pid_t pid_ = -1;
   std::optional<Process> process_;
   Gadgets gadgets_;
@@ -150,22 +196,74 @@ TEST_F(InjectionTest, TheThreadNoticesNothing) {
 
 // Killed at any moment: the thread restores itself.
 TEST_F(InjectionTest, TheThreadOutlivesItsTracer) {
-  std::mt19937 random(42);
-  std::uniform_int_distribution<int> delay(0, 4000);
-  for (int i = 0; i < 60; ++i) {
-    const pid_t tracing = ::fork();
-    if (tracing == 0) {
-      auto tracer = Tracer::start();
-      while (tracer) static_cast<void>(inject(**tracer).has_value());
-      ::_exit(1);
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(delay(random)));
-    ::kill(tracing, SIGKILL);
-    ASSERT_EQ(::waitpid(tracing, nullptr, 0), tracing);
-    wait_for_rounds(2);
-    ASSERT_EQ(::waitpid(pid_, nullptr, WNOHANG), 0) << "it died with its tracer";
+  kill_at_random([this](Tracer& tracer) { static_cast<void>(inject(tracer).has_value()); });
+}
+
+TEST_F(InjectionTest, ItOutlivesOneThatGaveItAChain) {
+  kill_at_random([this](Tracer& tracer) { static_cast<void>(inject_chain(tracer).has_value()); });
+}
+
+TEST_F(InjectionTest, AChainIsMadeWithoutTheThreadNoticing) {
+  auto tracer = Tracer::start();
+  ASSERT_TRUE(tracer);
+  int made = 0;
+  for (int i = 0; i < 300; ++i) {
+    if (i % 10 == 0) ::kill(pid_, SIGUSR1);
+    const auto answers = inject_chain(**tracer);
+    if (!answers && answers.error().code == Errc::busy) continue;
+    ASSERT_TRUE(answers) << to_text(answers.error());
+    ASSERT_EQ(*answers, (Answers{kWaiting, -7, kWaiting})) << "the second was refused";
+    ++made;
   }
+  EXPECT_GT(made, 200);
+  wait_for_rounds(3);
   EXPECT_EQ(shared->wrong, 0U);
+  EXPECT_GT(shared->signals, 0U) << "signals come afterwards";
+}
+
+// Two programs use the same place below its stack; each has its own answers or is told to try
+// again.
+TEST_F(InjectionTest, TwoWhoGiveChainsDoNotMixThemUp) {
+  auto tracer = Tracer::start();
+  ASSERT_TRUE(tracer);
+  const pid_t other = ::fork();
+  if (other == 0) {
+    auto own = Tracer::start();
+    while (own) static_cast<void>(inject_chain(**own).has_value());
+    ::_exit(1);
+  }
+  int made = 0;
+  const auto end = std::chrono::steady_clock::now() + 30s;
+  while (made < 100 && std::chrono::steady_clock::now() < end) {
+    const auto answers = inject_chain(**tracer);
+    if (!answers && answers.error().code == Errc::busy) {
+      std::this_thread::sleep_for(50us);
+      continue;
+    }
+    EXPECT_TRUE(answers) << to_text(answers.error());
+    if (!answers) break;
+    EXPECT_EQ(*answers, (Answers{kWaiting, -7, kWaiting}));
+    ++made;
+  }
+  ::kill(other, SIGKILL);
+  ::waitpid(other, nullptr, 0);
+  EXPECT_EQ(made, 100);
+  wait_for_rounds(3);
+  EXPECT_EQ(shared->wrong, 0U);
+}
+
+TEST_F(InjectionTest, AChainThatIsNotMadeInTimeIsAnError) {
+  auto tracer = Tracer::start();
+  ASSERT_TRUE(tracer);
+  ::kill(pid_, SIGSTOP);
+  ASSERT_EQ(::waitpid(pid_, nullptr, WUNTRACED), pid_);
+  const auto answers = inject_chain(**tracer, Wait::at_most(50ms));
+  ASSERT_FALSE(answers);
+  EXPECT_EQ(answers.error().code, Errc::timed_out) << to_text(answers.error());
+  ::kill(pid_, SIGCONT);
+  wait_for_rounds(3);
+  EXPECT_EQ(shared->wrong, 0U);
+  EXPECT_TRUE(inject_chain(**tracer));
 }
 
 TEST(SigreturnTest, GadgetsAreFoundInCode) {
