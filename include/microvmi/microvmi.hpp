@@ -16,3 +16,4 @@
 #include "microvmi/registry.hpp"
 #include "microvmi/vm.hpp"
 #include "microvmi/wait.hpp"
+#include "microvmi/xsave.hpp"

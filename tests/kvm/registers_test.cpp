@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registers of running vCPUs against what their VMM gave them and what KVM tells it.
+#include <algorithm>
+#include <span>
+
 #include "kvm/machine.hpp"
+#include "microvmi/xsave.hpp"
 #include "support/soon.hpp"
 
 namespace microvmi {
@@ -55,6 +59,41 @@ TEST_F(KvmRegisterTest, ThoseOfInjectionHaveModelSpecificOnesToo) {
     EXPECT_TRUE((*registers)[Reg::xcr0]);
   }
   EXPECT_TRUE(guest_->undisturbed());
+}
+
+TEST_F(KvmRegisterTest, TheXsaveAreaHasTheVectorRegisters) {
+  constexpr std::size_t kXmm = 160;  // Intel SDM vol. 1, 13.4.1
+  start({"vcpus=2"});
+  if (!guest_) return;
+  open(Intrusive::inject);
+  ASSERT_TRUE(vm_);
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    const auto area = read_xsave(*vm_, VcpuId{i});
+    ASSERT_TRUE(area) << to_text(area.error());
+    ASSERT_EQ(area->size(), 4096U);
+    const auto truth = given(i)["xmm"].get<std::vector<std::vector<std::uint8_t>>>();
+    ASSERT_EQ(truth.size(), 16U);
+    for (std::size_t n = 0; n < truth.size(); ++n)
+      EXPECT_TRUE(std::ranges::equal(truth[n], std::span(*area).subspan(kXmm + 16 * n, 16), {}, {},
+                                     [](std::byte one) { return std::to_integer<int>(one); }))
+          << "xmm" << n << " of vCPU " << i;
+  }
+  EXPECT_EQ(read_xsave(*vm_, VcpuId{2}).error().code, Errc::not_found);
+  EXPECT_TRUE(guest_->undisturbed());
+}
+
+TEST_F(KvmRegisterTest, TheXsaveAreaTakesInjection) {
+  start({"vcpus=1"});
+  if (!guest_) return;
+  for (const Intrusive mode : {Intrusive::none, Intrusive::sync_regs}) {
+    vm_.reset();
+    open(mode);
+    ASSERT_TRUE(vm_);
+    const auto area = read_xsave(*vm_, VcpuId{0});
+    ASSERT_FALSE(area);
+    EXPECT_EQ(area.error().code, Errc::not_supported);
+    EXPECT_THAT(area.error().hint, testing::HasSubstr("intrusive = inject"));
+  }
 }
 
 TEST_F(KvmRegisterTest, NoneWhereNothingMayBeTouched) {

@@ -54,7 +54,7 @@ Expected<std::unique_ptr<Driver>> Guest::open(const VmProcess& process, Intrusiv
   GuestInfo info = describe(process, *layout, **memory);
   std::unique_ptr<Vcpus> vcpus;
   if (intrusive != Intrusive::none) {
-    auto found = Vcpus::open({process.pid, process.start_time, intrusive}, **memory, options);
+    auto found = Vcpus::open({process.pid, process.start_time, intrusive}, **memory);
     if (found)
       vcpus = *std::move(found);
     else

@@ -4,6 +4,7 @@
 
 #include "connector/kvm/vcpus_dirty.hpp"
 #include "host/linux/kvm_control.hpp"
+#include "microvmi/xsave.hpp"
 
 namespace microvmi::kvm_connector {
 namespace {
@@ -29,7 +30,7 @@ class HeldThreads final : public RunControl {
   host::KvmControl& control_;
 };
 
-class SharedPage final : public RegisterAccess {
+class SharedPage final : public RegisterAccess, public XsaveAccess {
  public:
   explicit SharedPage(host::KvmControl& control) : control_(control) {}
 
@@ -38,6 +39,9 @@ class SharedPage final : public RegisterAccess {
   }
   Expected<void> write(VcpuId vcpu, const Registers& registers) override {
     return control_.write(to_integer(vcpu), registers, Wait::at_most(kPatience));
+  }
+  Expected<std::vector<std::byte>> read_xsave(VcpuId vcpu) override {
+    return control_.read_xsave(to_integer(vcpu), Wait::at_most(kPatience));
   }
 
  private:
@@ -59,8 +63,8 @@ struct Vcpus::Parts {
   std::unique_ptr<DirtyPages> dirty;
 };
 
-Expected<std::unique_ptr<Vcpus>> Vcpus::open(const VcpuTarget& target, host::ProcessMemory& memory,
-                                             const InitOptions&) {
+Expected<std::unique_ptr<Vcpus>> Vcpus::open(const VcpuTarget& target,
+                                             host::ProcessMemory& memory) {
   auto control =
       host::KvmControl::open(target.pid, target.start_time, target.intrusive == Intrusive::inject);
   if (!control) return std::unexpected(std::move(control.error()));

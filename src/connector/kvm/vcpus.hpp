@@ -25,8 +25,7 @@ class Vcpus {
   // Not called for Intrusive::none. A failure fails no open: the guest then has memory alone, and
   // its facts say why. Touches no thread yet.
   [[nodiscard]] static Expected<std::unique_ptr<Vcpus>> open(const VcpuTarget& target,
-                                                             host::ProcessMemory& memory,
-                                                             const InitOptions& options);
+                                                             host::ProcessMemory& memory);
   Vcpus(const Vcpus&) = delete;
   Vcpus& operator=(const Vcpus&) = delete;
   ~Vcpus();

@@ -188,6 +188,9 @@ Expected<void> KvmControl::write(std::size_t vcpu, const Registers& registers, c
 
 Expected<std::vector<std::byte>> KvmControl::read_xsave(std::size_t vcpu, const Wait& wait) {
   if (auto good = check(vcpu); !good) return std::unexpected(good.error());
+  if (!inject_)
+    return fail(Errc::not_supported, "the XSAVE area of this guest is not shared with it", {},
+                "reading it needs intrusive = inject");
   XsaveArea area{};
   const auto read = in_job([&] {
     return stopped(vcpu, wait, [&](Stopped at) -> Expected<void> {
