@@ -128,7 +128,7 @@ Outcome run(Session& session, const Options& options) {
   note_losses(vm->info(), result->report);
   if (options.json) return session.out().write(to_text(to_json(*result, *format)));
   return session.out().write(
-      fmt::format("wrote {}: {} of guest memory as {}, {} on the disk{}\n",
+      fmt::format("wrote {}: {} of guest memory as {}, a file of {}{}\n",
                   printable(result->report.file.string()), human_size(result->report.bytes),
                   microvmi::name_of(*format), human_size(result->report.file_size),
                   result->is_verified ? ", and read it again" : ""));

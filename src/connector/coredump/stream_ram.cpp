@@ -53,13 +53,23 @@ class Reader {
       return fail(Errc::not_supported,
                   fmt::format("{} is a migration stream of version {}; 3 is read", source_.name(),
                               version));
-    while (!done_ && !in_.over())
+    while (!done_ && !in_.over()) {
+      if (auto done = look(); !done) return std::unexpected(std::move(done.error()));
       if (auto next = section(); !next) return std::unexpected(std::move(next.error()));
+    }
     out_.is_cut = in_.over();
     return std::move(out_);
   }
 
  private:
+  // At the clock, now and then.
+  Expected<void> look() {
+    if (++records_ % kRecordsPerLook == 0)
+      if (const Errc over = source_.options.wait.over(); over != Errc::none)
+        return fail(over, "the pages of " + source_.name() + " were not listed in time");
+    return {};
+  }
+
   Expected<void> section() {
     const std::uint64_t at = in_.at();
     const auto type = in_.take<std::uint8_t>();
@@ -118,6 +128,7 @@ class Reader {
   Expected<void> capabilities() {
     const auto count = in_.take<std::uint32_t>();
     for (std::uint32_t i = 0; i < count && !in_.over(); ++i) {
+      if (auto done = look(); !done) return done;
       const std::string name = in_.take_name(in_.take<std::uint8_t>());
       for (const char* other : {"x-ignore-shared", "multifd", "mapped-ram", "fixed-ram"})
         if (name == other) return other_way("was made with " + name);
@@ -146,9 +157,7 @@ class Reader {
 
   Expected<void> records() {
     while (!in_.over()) {
-      if (++records_ % kRecordsPerLook == 0)
-        if (const Errc over = source_.options.wait.over(); over != Errc::none)
-          return fail(over, "the pages of " + source_.name() + " were not listed in time");
+      if (auto done = look(); !done) return done;
       const auto word = in_.take<std::uint64_t>();
       const std::uint64_t flags = word % kPageSize;
       if ((flags & kEos) != 0 || in_.over()) return {};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Migration streams written here from QEMU's description of them: all that a real one seldom has.
+#include "connector/coredump/stream_ram.hpp"
 #include "support/image_bytes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -167,6 +168,26 @@ TEST_F(StreamSimulatedTest, WhatLiesIsRefused) {
   image_ = {};
   image_.text("QEVM").be(2, 4).zeros(64);
   EXPECT_THAT(refusal_of_it().message, HasSubstr("of version 2"));
+}
+
+// Names without a letter, of which a file that is one hole has any number.
+TEST_F(StreamSimulatedTest, AListWithoutAnEndIsReadUntilTheDeadline) {
+  const std::string name = "configuration/capabilities";
+  constexpr std::uint64_t kCount = 1 << 17;
+  ImageBytes image;
+  image.text("QEVM").be(3, 4).be(7, 1).be(0, 4);
+  image.be(5, 1).be(name.size(), 1).text(name).be(1, 4).be(kCount, 4);
+  test::write_file(file_, image.bytes());
+  std::filesystem::resize_file(file_, image.size() + 2 * kCount);
+  auto file = host::MappedFile::open(file_);
+  ASSERT_TRUE(file);
+  const CoredumpParams params{.filepath = file_};
+  const InitOptions options{.wait = Wait::at_most(std::chrono::milliseconds(0))};
+  const coredump_connector::Source source{
+      std::make_shared<const host::MappedFile>(*std::move(file)), params, options};
+  const auto ram = coredump_connector::read_stream_ram(source, 0);
+  ASSERT_FALSE(ram);
+  EXPECT_EQ(ram.error().code, Errc::timed_out);
 }
 
 TEST_F(StreamSimulatedTest, AMachineThatIsNotKnownIsNamed) {
