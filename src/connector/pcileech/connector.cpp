@@ -62,8 +62,7 @@ Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const Ini
   if (!helper) return std::unexpected(std::move(helper.error()));
   auto device = open_device(**helper, own, *wanted, wait);
   const auto lines = (*helper)->output().take(true);
-  for (const std::string& line : lines)
-    if (options.log) options.log("pcileech: LeechCore: " + line);
+  tell(options.log, lines);
   if (!device) return std::unexpected(with_output(std::move(device.error()), lines));
   const bool given = !wanted->ranges.empty();
   if (options.log)
@@ -71,7 +70,9 @@ Expected<std::unique_ptr<Driver>> open(const DriverInitParams& params, const Ini
   if (options.log && !device->map.exact)
     options.log("pcileech: the memory map is a guess of LeechCore's, with holes unknown to it");
   GuestInfo info = describe(*device, given);
-  auto memory = std::make_unique<LeechMemory>(*std::move(helper), *device, given, own.timeout);
+  auto memory = std::make_unique<LeechMemory>(
+      *std::move(helper), *device,
+      Manner{.given = given, .timeout = own.timeout, .log = options.log});
   return std::make_unique<Machine>(std::move(memory), std::move(info));
 }
 

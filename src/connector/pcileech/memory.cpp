@@ -2,6 +2,7 @@
 // The map, and reading: while LeechCore fills one half of the pages the other is copied out.
 #include "connector/pcileech/memory.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -104,11 +105,30 @@ std::shared_ptr<const MemoryMap> LeechMemory::map() const {
   return map_;
 }
 
+void tell(const LogSink& log, std::span<const std::string> lines) {
+  if (!log) return;
+  for (const std::string& line : lines) log("pcileech: LeechCore: " + line);
+}
+
+// A device that complains of every page must not fill anybody's disk.
+void LeechMemory::tell() const {
+  constexpr std::size_t kMostTold = 1000;
+  const auto lines = helper_->output().take(false);
+  if (!manner_.log || lines.empty() || told_ == kMostTold) return;
+  const auto more = std::min(lines.size(), kMostTold - told_);
+  pcileech_connector::tell(manner_.log, std::span(lines).first(more));
+  told_ += more;
+  if (told_ == kMostTold)
+    manner_.log("pcileech: what LeechCore prints from now on is not told any more");
+}
+
 Expected<void> LeechMemory::refresh() {
-  if (given_) return {};
+  if (manner_.given) return {};
   auto now = [&] {
     const std::scoped_lock lock(calls_);
-    return ask_map(*helper_, is_volatile_, Wait::at_most(timeout_));
+    auto answer = ask_map(*helper_, is_volatile_, Wait::at_most(manner_.timeout));
+    tell();
+    return answer;
   }();
   if (!now) return std::unexpected(std::move(now.error()));
   const std::scoped_lock lock(map_lock_);
@@ -121,7 +141,8 @@ Expected<void> LeechMemory::refresh() {
 void LeechMemory::read_batch(std::span<ReadRequest> batch) const {
   const auto map = this->map();
   const std::scoped_lock lock(calls_);
-  Reader(*helper_, batch, *map, timeout_).run();
+  Reader(*helper_, batch, *map, manner_.timeout).run();
+  tell();
 }
 
 }  // namespace microvmi::pcileech_connector

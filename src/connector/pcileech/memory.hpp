@@ -5,22 +5,28 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <span>
+#include <string>
 
 #include "connector/pcileech/device.hpp"
+#include "microvmi/registry.hpp"
 
 namespace microvmi::pcileech_connector {
 
+struct Manner {
+  bool given = false;  // the map is its owner's, which no refresh changes
+  std::chrono::milliseconds timeout{};
+  LogSink log{};  // for what LeechCore prints, in whatever thread reads or writes
+};
+
 class LeechMemory final : public PhysicalMemory {
  public:
-  // `given`: the map is its owner's, which no refresh changes.
-  LeechMemory(std::unique_ptr<Helper> helper, const OpenedDevice& device, bool given,
-              std::chrono::milliseconds timeout)
+  LeechMemory(std::unique_ptr<Helper> helper, const OpenedDevice& device, Manner manner)
       : helper_(std::move(helper)),
         map_(std::make_shared<const MemoryMap>(device.map)),
         is_volatile_(device.is_volatile),
         is_writable_(device.is_writable),
-        given_(given),
-        timeout_(timeout) {}
+        manner_(std::move(manner)) {}
 
   std::shared_ptr<const MemoryMap> map() const override;
   Expected<void> refresh() override;
@@ -36,14 +42,19 @@ class LeechMemory final : public PhysicalMemory {
   void write_batch(std::span<WriteRequest> batch) override;
 
  private:
+  void tell() const;  // what was printed; while calls_ is held
+
   mutable std::mutex calls_;  // of the helper
+  mutable std::size_t told_ = 0;
   std::unique_ptr<Helper> helper_;
   mutable std::mutex map_lock_;
   std::shared_ptr<const MemoryMap> map_;
   bool is_volatile_;
   bool is_writable_;
-  bool given_;
-  std::chrono::milliseconds timeout_;
+  Manner manner_;
 };
+
+// For the log, in lines of their own.
+void tell(const LogSink& log, std::span<const std::string> lines);
 
 }  // namespace microvmi::pcileech_connector

@@ -114,7 +114,8 @@ void LeechMemory::write_batch(std::span<WriteRequest> batch) {
   if (!is_writable_) return fail_rest(batch, Errc::read_only);
   const auto map = this->map();
   const std::scoped_lock lock(calls_);
-  Writer(*helper_, batch, *map, timeout_).run();
+  Writer(*helper_, batch, *map, manner_.timeout).run();
+  tell();
 }
 
 }  // namespace microvmi::pcileech_connector

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A LeechCore that is absent, of another version, or tells trouble: every reason is handed on.
+#include <algorithm>
 #include <fstream>
 
+#include "support/soon.hpp"
 #include "unit/connector/pcileech/machine.hpp"
 
 namespace microvmi::test {
@@ -107,6 +109,38 @@ TEST(PcileechSimulated, WhatItPrintsIsInTheLogAndNoTerminalObeysIt) {
   EXPECT_THAT(log.lines, Contains("pcileech: LeechCore: DEVICE: about to create"));
   EXPECT_THAT(log.lines, Contains("pcileech: LeechCore: a driver's own ?[31mwords"));
   EXPECT_THAT(log.lines, Contains("memflow: opened by pcileech"));
+}
+
+TEST(PcileechSimulated, WhatItPrintsWithAReadIsInTheLogToo) {
+  const LeechcoreMachine machine(Kind::raw);
+  Logged log;
+  auto vm = open_pcileech(simulated(machine, "print=read"), log.options());
+  ASSERT_TRUE(vm) << to_text(vm.error());
+  EXPECT_THAT(log.lines, Not(Contains("pcileech: LeechCore: DEVICE: about to read")));
+  std::vector<std::byte> bytes(kPageSize);
+  const auto is_told = [&] {
+    EXPECT_TRUE(vm->memory().read(Gpa{0}, bytes));
+    return std::ranges::count(log.lines, "pcileech: LeechCore: DEVICE: about to read") != 0;
+  };
+  EXPECT_TRUE(soon(is_told)) << "what was printed may come after the answer";
+}
+
+TEST(PcileechSimulated, OfAFloodWithReadsTheFirstLinesAreInTheLog) {
+  const LeechcoreMachine machine(Kind::raw);
+  Logged log;
+  auto vm = open_pcileech(simulated(machine, "flood=read"), log.options());
+  ASSERT_TRUE(vm) << to_text(vm.error());
+  const std::size_t before = log.lines.size();
+  std::vector<std::byte> bytes(kPageSize);
+  const std::string_view last = "pcileech: what LeechCore prints from now on is not told any more";
+  const auto is_over = [&] {
+    EXPECT_TRUE(vm->memory().read(Gpa{0}, bytes));
+    return log.lines.back() == last;
+  };
+  ASSERT_TRUE(soon(is_over));
+  EXPECT_EQ(log.lines.size(), before + 1001);
+  EXPECT_TRUE(vm->memory().read(Gpa{0}, bytes));
+  EXPECT_EQ(log.lines.size(), before + 1001);
 }
 
 TEST(PcileechSimulated, AFloodOfWordsHoldsNothingUp) {
