@@ -46,6 +46,18 @@ void drop_weaker_images(Request& request) {
   if (guest_named && image_weak) memflow.reset();
 }
 
+// What TARGET was taken for, where it may have been meant as something else.
+std::string how_taken(const std::string& target, Target::Kind kind, Errc why) {
+  if (kind == Target::Kind::name)
+    return "\n'" + target +
+           "' was taken for the name of a VM, as it has no slash and no file here has that name";
+  const bool is_path = target.starts_with('/') || target.starts_with('.');
+  if (kind == Target::Kind::file && !is_path && why == Errc::not_found)
+    return "\n'" + target + "' was taken for a file; a VM of that name is --vm-name " +
+           shell_word(target);
+  return {};
+}
+
 // Where nobody said which guest, it is said which one was taken.
 void tell_choice(const Request& request, const Vm& vm) {
   const GuestInfo info = vm.info();
@@ -117,10 +129,11 @@ Result<Request> Session::request() {
     else
       wrong("--driver " + driver.error() + ", not '" + *given_.driver + "'");
   }
-  if (const auto timeout = param::parse_duration(*given_.timeout); timeout)
+  const std::string within = given_.timeout.value_or("");
+  if (const auto timeout = param::parse_duration(within); timeout)
     request.timeout = *timeout;
   else
-    wrong("--timeout " + timeout.error() + ", not '" + *given_.timeout + "'");
+    wrong("--timeout " + timeout.error() + ", not '" + within + "'");
   join_sources(request);
   auto params = request.sources.read();
   if (params)
@@ -149,14 +162,7 @@ Result<Vm> Session::open(const Request& request, bool guard) {
   if (stop_.stop_requested()) return failed("interrupted");
   std::string text = to_text(vm.error());
   if (!vm.error().problems.empty()) return misused(std::move(text));
-  const bool maybe_name =
-      given_.target && !given_.target->starts_with('/') && !given_.target->starts_with('.');
-  if (request.target.kind == Target::Kind::file && maybe_name && vm.error().code == Errc::not_found)
-    text += "\n'" + *given_.target + "' was taken for a file; a VM of that name is --vm-name " +
-            shell_word(*given_.target);
-  if (request.target.kind == Target::Kind::name)
-    text += "\n'" + *given_.target +
-            "' was taken for the name of a VM, as it has no slash and no file here has that name";
+  if (given_.target) text += how_taken(*given_.target, request.target.kind, vm.error().code);
   return failed(std::move(text));
 }
 

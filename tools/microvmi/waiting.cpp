@@ -13,7 +13,7 @@ namespace {
 // "0.5" in milliseconds; longer fractions than that are cut.
 std::optional<std::chrono::milliseconds> plain_seconds(const std::string& text) {
   const std::size_t dot = std::min(text.find('.'), text.size());
-  std::string digits = text.substr(0, dot);
+  const std::string digits = text.substr(0, dot);
   std::string fraction = dot == text.size() ? "" : text.substr(dot + 1);
   const auto all_digits = [](const std::string& part) {
     return part.find_first_not_of("0123456789") == std::string::npos;
