@@ -42,8 +42,10 @@ std::vector<Suggestion> candidates(std::string_view key) {
     if (key.starts_with(kSection) && !key.substr(kSection.size()).starts_with(name)) continue;
     if (auto found = ask(connector.type, key); !found.empty()) return found;
   }
-  // Where kvm cannot look for guests itself, those of QEMU are the ones there may be.
-  if (key == "memflow.kvm.pid") return ask(Connector::qemu_procfs, "memflow.qemu-procfs.pid");
+  // Where this build has no kvm that looks for guests, those of QEMU are the ones there may be.
+  const bool looks = connectors()[static_cast<std::size_t>(Connector::kvm)].candidates;
+  if (key == "memflow.kvm.pid" && !looks)
+    return ask(Connector::qemu_procfs, "memflow.qemu-procfs.pid");
   return {};
 }
 

@@ -74,5 +74,16 @@ TEST(QemuProcfsScanLiveTest, CandidatesOfItsKeys) {
   EXPECT_FALSE(has("memflow.coredump.filepath", pid));
 }
 
+TEST(QemuProcfsScanLiveTest, AGuestWithoutKvmIsNoCandidateOfTheKvmConnector) {
+  MICROVMI_NEEDS_QEMU();
+  if (!connectors()[static_cast<std::size_t>(Connector::kvm)].candidates)
+    GTEST_SKIP() << "the kvm connector is not in this build";
+  const auto guest = QemuGuest::start(still_guest("emulated"));
+  ASSERT_TRUE(guest) << guest.error();
+  const std::string pid = std::to_string(pid_of(**guest));
+  const auto all = candidates("memflow.kvm.pid");
+  EXPECT_TRUE(std::ranges::none_of(all, [&](const Suggestion& one) { return one.value == pid; }));
+}
+
 }  // namespace
 }  // namespace microvmi
