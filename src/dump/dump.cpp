@@ -22,7 +22,7 @@ using dumper::Outcome;
 using dumper::PartialFile;
 using dumper::Piece;
 
-constexpr std::uint64_t kOwnNote = 4096;  // room for our own note
+constexpr std::uint64_t kOwnNote = 4096;  // room for our own note without unknown registers
 constexpr std::size_t kNamedGaps = 32;    // as many as surely fit there; the rest is a sum
 
 std::uint64_t sum(const std::vector<Piece>& pieces) {
@@ -31,7 +31,19 @@ std::uint64_t sum(const std::vector<Piece>& pieces) {
 }
 
 // Where the dump is from, as JSON. A name that is longer than any sensible one is cut.
-std::string note_of(const Vm& vm, const Outcome& outcome) {
+// [{first, count, names}], as src/connector/coredump/elf_notes.cpp reads it.
+nlohmann::json unknown_of(const dumper::GuestState& state) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const dumper::UnknownRegisters& some : dumper::unknown_registers(state)) {
+    nlohmann::json names = nlohmann::json::array();
+    for (const RegisterInfo& info : kRegisters)
+      if (some.mask[static_cast<std::size_t>(info.reg)]) names.push_back(info.name);
+    out.push_back({{"first", some.first}, {"count", some.count}, {"names", std::move(names)}});
+  }
+  return out;
+}
+
+std::string note_of(const Vm& vm, const Outcome& outcome, const dumper::GuestState& state) {
   constexpr std::size_t kLongestName = 256;
   const GuestInfo info = vm.info();
   nlohmann::json note{{"writer", "microvmi " MICROVMI_VERSION},
@@ -40,6 +52,8 @@ std::string note_of(const Vm& vm, const Outcome& outcome) {
   if (info.vm_name) note["vm_name"] = info.vm_name->substr(0, kLongestName);
   if (info.pid) note["pid"] = *info.pid;
   if (info.vcpus) note["vcpus"] = *info.vcpus;
+  if (auto unknown = unknown_of(state); !unknown.empty())
+    note["unknown_registers"] = std::move(unknown);
   if (!outcome.gone.empty()) {
     note["unreadable"] = sum(outcome.gone);
     nlohmann::json& ranges = note["unreadable_ranges"] = nlohmann::json::array();
@@ -93,7 +107,8 @@ class Dump {
 
   Expected<void> prepare(const std::filesystem::path& file) {
     const auto map = vm_.memory().map();
-    const std::uint64_t note_size = dumper::most_note_bytes(read_.state, kOwnNote);
+    const std::uint64_t note_size =
+        dumper::most_note_bytes(read_.state, kOwnNote + unknown_of(read_.state).dump().size());
     auto layout = dumper::lay_out(*map, options_.format, note_size);
     if (!layout) return std::unexpected(std::move(layout.error()));
     layout_ = *std::move(layout);
@@ -108,7 +123,8 @@ class Dump {
 
   Expected<void> write_headers(const std::vector<Piece>& pieces, bool is_over) {
     if (options_.format == ImageFormat::raw) return {};
-    const dumper::Notes notes = dumper::make_notes(read_.state, note_of(vm_, outcome_));
+    const dumper::Notes notes =
+        dumper::make_notes(read_.state, note_of(vm_, outcome_, read_.state));
     const std::string architecture = architecture_of(vm_);
     if (packer_) {
       const dumper::Told told{notes, read_.state, architecture.empty() ? "x86_64" : architecture};

@@ -61,7 +61,26 @@ std::vector<std::byte> prstatus(const Registers& from, std::uint32_t index) {
   return out;
 }
 
-// QEMUCPUState of QEMU's target/i386/arch_dump.c, version 1.
+// QEMUCPUState of QEMU's target/i386/arch_dump.c, version 1: what it has, in its order.
+struct Segment {
+  Reg selector, limit, attributes, base;
+};
+constexpr std::array kGeneral{Reg::rax, Reg::rbx, Reg::rcx, Reg::rdx, Reg::rsi, Reg::rdi,
+                              Reg::rsp, Reg::rbp, Reg::r8,  Reg::r9,  Reg::r10, Reg::r11,
+                              Reg::r12, Reg::r13, Reg::r14, Reg::r15, Reg::rip, Reg::rflags};
+constexpr std::array kSegments{
+    Segment{Reg::cs, Reg::cs_limit, Reg::cs_attributes, Reg::cs_base},
+    Segment{Reg::ds, Reg::ds_limit, Reg::ds_attributes, Reg::ds_base},
+    Segment{Reg::es, Reg::es_limit, Reg::es_attributes, Reg::es_base},
+    Segment{Reg::fs, Reg::fs_limit, Reg::fs_attributes, Reg::fs_base},
+    Segment{Reg::gs, Reg::gs_limit, Reg::gs_attributes, Reg::gs_base},
+    Segment{Reg::ss, Reg::ss_limit, Reg::ss_attributes, Reg::ss_base},
+    Segment{Reg::ldt, Reg::ldt_limit, Reg::ldt_attributes, Reg::ldt_base},
+    Segment{Reg::tr, Reg::tr_limit, Reg::tr_attributes, Reg::tr_base}};
+constexpr std::array kSystem{Reg::gdt_limit, Reg::gdt_base, Reg::idt_limit,
+                             Reg::idt_base,  Reg::cr0,      Reg::cr2,
+                             Reg::cr3,       Reg::cr4,      Reg::kernel_gs_base};
+
 class QemuState {
  public:
   static std::vector<std::byte> of(const Registers& from) {
@@ -69,20 +88,10 @@ class QemuState {
     QemuState out;
     out.add<std::uint32_t>(1);  // version
     out.add<std::uint32_t>(kSize);
-    for (const Reg reg : {rax, rbx, rcx, rdx, rsi, rdi, rsp, rbp, r8, r9, r10, r11, r12, r13, r14,
-                          r15, rip, rflags})
-      out.add(value(from, reg));
-    for (const auto& [selector, limit, flags, base] :
-         {std::array{cs, cs_limit, cs_attributes, cs_base},
-          {ds, ds_limit, ds_attributes, ds_base},
-          {es, es_limit, es_attributes, es_base},
-          {fs, fs_limit, fs_attributes, fs_base},
-          {gs, gs_limit, gs_attributes, gs_base},
-          {ss, ss_limit, ss_attributes, ss_base},
-          {ldt, ldt_limit, ldt_attributes, ldt_base},
-          {tr, tr_limit, tr_attributes, tr_base}})
-      out.add_segment(value(from, selector), value(from, limit), value(from, flags),
-                      value(from, base));
+    for (const Reg reg : kGeneral) out.add(value(from, reg));
+    for (const Segment& one : kSegments)
+      out.add_segment(value(from, one.selector), value(from, one.limit),
+                      value(from, one.attributes), value(from, one.base));
     out.add_segment(0, value(from, gdt_limit), 0, value(from, gdt_base));
     out.add_segment(0, value(from, idt_limit), 0, value(from, idt_base));
     for (const std::uint64_t one :
@@ -112,7 +121,33 @@ class QemuState {
   std::vector<std::byte> bytes_;
 };
 
+Registers::Mask noted() {
+  Registers all;
+  for (const Reg reg : kGeneral) all.set(reg, 0);
+  for (const Reg reg : kSystem) all.set(reg, 0);
+  for (const Segment& one : kSegments)
+    for (const Reg reg : {one.selector, one.limit, one.attributes, one.base}) all.set(reg, 0);
+  return all.known();
+}
+
 }  // namespace
+
+std::vector<UnknownRegisters> unknown_registers(const GuestState& state) {
+  constexpr std::size_t kMost = 32;
+  const Registers::Mask all = noted();
+  std::vector<UnknownRegisters> out;
+  std::uint32_t index = 0;
+  for (const Registers& one : state.vcpus) {
+    const Registers::Mask unknown = all & ~one.known();
+    const bool goes_on = !out.empty() && out.back().mask == unknown;
+    if (!goes_on && out.size() < kMost) out.push_back({.first = index, .mask = unknown});
+    out.back().mask |= unknown;  // rather less is known than what is not
+    ++out.back().count;
+    ++index;
+  }
+  std::erase_if(out, [](const UnknownRegisters& one) { return one.mask.none(); });
+  return out;
+}
 
 Notes make_notes(const GuestState& state, const std::string& text) {
   Notes out;

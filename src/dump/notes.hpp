@@ -32,6 +32,15 @@ struct Notes {
 // ours with `text`.
 [[nodiscard]] Notes make_notes(const GuestState& state, const std::string& text);
 
+// Of vCPUs that follow each other: those registers of the note QEMU that stand there as 0 because
+// nobody knows them. Our own note names them.
+struct UnknownRegisters {
+  std::uint32_t first = 0;
+  std::uint32_t count = 0;
+  Registers::Mask mask{};
+};
+[[nodiscard]] std::vector<UnknownRegisters> unknown_registers(const GuestState& state);
+
 // How long they can become where so many vCPUs are known; `text` is as long as said.
 [[nodiscard]] std::uint64_t most_note_bytes(const GuestState& state, std::uint64_t text);
 

@@ -108,7 +108,7 @@ class ImagesTest(CliTest):
         self.fails(1, "read", 2 * PAGE, 16, "cut.dmp", says="0x2000")
 
     def test_what_is_not_read_says_what_opens_it(self):
-        for magic, says in ((b"MDMP", "WinDbg"), (b"HIBR", "Volatility 3"), (b"HPAK", "Volatility 2"),
+        for magic, says in ((b"MDMP", "WinDbg"), (b"HIBR", "MemProcFS"), (b"HPAK", "Volatility 2"),
                             (b"\x14\x20\x28\x01", "MemProcFS"), (b"\x1f\x8b", "unpack it first")):
             self.file("other", magic.ljust(PAGE, b"\0"))
             self.fails(1, "info", "other", says=(says, "this build reads elf"))

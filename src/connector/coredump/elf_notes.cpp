@@ -45,6 +45,7 @@ class Walk {
       walk(segment.offset, size);
     }
     if (own_.empty() && !out_.is_of_a_program) own_ = std::move(prstatus_);
+    for (const Unknown& one : unknown_) forget(one);
     if (!own_.empty()) out_.vcpus = static_cast<std::uint32_t>(own_.size());
     if (any_known(own_)) out_.registers = std::move(own_);
     if (!out_.writer && out_.vmcoreinfo) out_.writer = "kdump";
@@ -118,10 +119,42 @@ class Walk {
     };
     out_.writer = word("writer");
     out_.vm_name = word("vm_name");
+    if (const auto found = note.find("unknown_registers"); found != note.end() && found->is_array())
+      for (const auto& one : *found) look_at_unknown(one);
+  }
+
+  // What src/dump wrote as 0 because nobody knew it.
+  void look_at_unknown(const nlohmann::json& one) {
+    constexpr std::size_t kMost = 32;  // as many as are ever written
+    const auto number = [&one](const char* key) {
+      const auto found = one.find(key);
+      return found != one.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+    };
+    if (!one.is_object() || unknown_.size() == kMost) return;
+    Unknown out{.first = number("first"), .count = number("count"), .mask = {}};
+    const auto names = one.find("names");
+    if (names == one.end() || !names->is_array()) return;
+    for (const auto& name : *names)
+      if (const auto* info =
+              name.is_string() ? find_register(name.get_ref<const std::string&>()) : nullptr)
+        out.mask.set(static_cast<std::size_t>(info->reg));
+    unknown_.push_back(out);
+  }
+
+  struct Unknown {
+    std::uint64_t first;
+    std::uint64_t count;
+    Registers::Mask mask;
+  };
+  void forget(const Unknown& unknown) {
+    for (std::uint64_t i = unknown.first; i < own_.size() && i - unknown.first < unknown.count; ++i)
+      for (const RegisterInfo& info : kRegisters)
+        if (unknown.mask[static_cast<std::size_t>(info.reg)]) own_[i].forget(info.reg);
   }
 
   const Source& source_;
   ElfNotes out_;
+  std::vector<Unknown> unknown_;
   std::vector<Registers> own_;       // as the hypervisor tells them
   std::vector<Registers> prstatus_;  // as any Linux core has them, which is less
 };

@@ -12,7 +12,9 @@ using namespace std::string_view_literals;
 
 constexpr const char* kHibernation = "a Windows hibernation file";
 constexpr const char* kHibernationHint =
-    "Volatility 3 reads it, and unpacks it into a raw image (windows.hibernation.Dump)";
+    "MemProcFS reads those of Windows 10 and 11; Volatility 2 unpacks those of Windows 7 and "
+    "before "
+    "into a raw image (imagecopy)";  // Volatility 3 has no reader for them
 constexpr const char* kUnpack = "unpack it first";
 
 constexpr std::array kRefused{

@@ -51,8 +51,8 @@ TEST_F(ImageOpeningTest, AFileOfSomebodyElseSaysSo) {
 TEST_F(ImageOpeningTest, OtherFormatsAreNamedWithWhatOpensThem) {
   const std::vector<std::array<std::string, 3>> cases{
       {"MDMP", "is a Windows user minidump", "WinDbg"},
-      {"HIBR", "is a Windows hibernation file", "Volatility 3"},
-      {"wake", "is a Windows hibernation file", "Volatility 3"},
+      {"HIBR", "is a Windows hibernation file", "MemProcFS"},
+      {"wake", "is a Windows hibernation file", "MemProcFS"},
       {"\x14\x20\x28\x01", "is a Hyper-V saved state", "MemProcFS"},
       {"HPAK", "is an HPAK image", "Volatility 2"},
       {"sadump\0\0"s, "is a dump of Fujitsu's sadump", "makedumpfile"},

@@ -2,6 +2,7 @@
 // Registers of all processors of a Windows crash dump: a kernel with page tables, debugger block
 // and processor blocks, put by hand where the structures of the WDK (wdbgexts.h, winnt.h) have
 // them.
+#include "microvmi/dump.hpp"
 #include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -135,6 +136,24 @@ TEST_F(WindowsVcpusSimulatedTest, SpecialRegistersThatNoProcessorHasAreUnknown) 
     EXPECT_FALSE((*ours)[Reg::cr0]) << i;
     EXPECT_FALSE((*ours)[Reg::lstar]) << i;
     EXPECT_TRUE((*ours)[Reg::rip]) << i;
+  }
+}
+
+TEST_F(WindowsVcpusSimulatedTest, WhatIsUnknownIsNoZeroInADumpOfIt) {
+  Vm vm = opened();
+  for (const ImageFormat format : {ImageFormat::elf, ImageFormat::kdump_zlib}) {
+    file_ = folder_.path() / name_of(format);
+    ASSERT_TRUE(microvmi::dump(vm, file_, {.format = format}));
+    auto again = open();
+    ASSERT_TRUE(again) << again.error().message;
+    for (std::uint32_t i = 0; i < 3; ++i) {
+      const Registers before = *vm.read_registers(VcpuId{i});
+      const Registers after = *again->read_registers(VcpuId{i});
+      for (const Reg reg : {Reg::rax, Reg::rip, Reg::rsp, Reg::cs, Reg::ds, Reg::cs_base, Reg::cr0,
+                            Reg::cr3, Reg::idt_base, Reg::kernel_gs_base})
+        EXPECT_EQ(after[reg], before[reg])
+            << i << ' ' << kRegisters[static_cast<std::size_t>(reg)].name;
+    }
   }
 }
 
