@@ -77,7 +77,8 @@ std::optional<Watchpoint::Filter> filter_of<Watchpoint>(const Words& words) {
   std::size_t next = 2;
   if (next < words.size() && !access(words[next])) {
     const auto length = number(words[next++]);
-    if (!length || *length == 0 || *length > kLongestWatch) return std::nullopt;
+    if (!length || *length == 0 || *length > kLongestWatch || *length - 1 > ~*gva)
+      return std::nullopt;
     out.length = static_cast<std::uint32_t>(*length);
   }
   if (next < words.size()) {

@@ -38,8 +38,9 @@ TEST(EventTextTest, WhatIsWrongIsToldWithWhatIsExpected) {
   for (const char* text : {"breakpoint", "breakpoint:", "breakpoint:x", "breakpoint:1:soft",
                            "breakpoint:1:hardware:", "breakpoint:99999999999999999999"})
     says(text, "breakpoint:GVA[:hardware]");
-  for (const char* text : {"watchpoint", "watchpoint:1:0", "watchpoint:1:2M", "watchpoint:1:x",
-                           "watchpoint:1:4:rw:", "watchpoint:1:r:4"})
+  for (const char* text :
+       {"watchpoint", "watchpoint:1:0", "watchpoint:0xffffffffffffffff:2", "watchpoint:1:2M",
+        "watchpoint:1:x", "watchpoint:1:4:rw:", "watchpoint:1:r:4"})
     says(text, "watchpoint:GVA[:LEN][:r|w|rw]");
   says("cr_write", "cr0, cr3 or cr4");
   says("cr_write:cr2", "cr0, cr3 or cr4");

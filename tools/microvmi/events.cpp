@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "event_view.hpp"
+#include "microvmi/event/text.hpp"
 #include "terminal.hpp"
 #include "vcpu_options.hpp"
 #include "waiting.hpp"
@@ -28,43 +29,6 @@ struct Plan {
   Wait wait;
 };
 
-std::optional<Access> access_of(const std::string& word) {
-  if (word == "r") return Access{.read = true};
-  if (word == "w") return Access{.write = true};
-  if (word == "rw") return Access{.read = true, .write = true};
-  return std::nullopt;
-}
-
-// GVA, GVA:LEN, GVA:w, GVA:LEN:w
-Watchpoint::Filter watch_of(Session& session, const std::string& text) {
-  constexpr std::uint64_t kMost = 1ULL << 20;  // no debugger watches more
-  Watchpoint::Filter out{.gva = {}, .length = 1, .access = {.write = true}};
-  std::vector<std::string> parts{""};
-  for (const char c : text) {
-    if (c == ':')
-      parts.emplace_back();
-    else
-      parts.back() += c;
-  }
-  out.gva = Gva{session.number("--watch", parts[0])};
-  std::size_t next = 1;
-  if (next < parts.size() && !access_of(parts[next])) {
-    const std::uint64_t length = session.number("the length of --watch", parts[next++]);
-    if (length == 0 || length > kMost)
-      session.wrong(fmt::format("--watch expects a length from 1 to 1M, not '{}'", text));
-    if (length != 0 && length - 1 > ~to_integer(out.gva))
-      session.wrong("--watch runs past the last address there is, not '" + text + "'");
-    out.length = static_cast<std::uint32_t>(length);
-  }
-  if (next < parts.size()) {
-    const auto access = access_of(parts[next++]);
-    if (!access || next != parts.size())
-      session.wrong("--watch expects GVA[:LEN][:r|w|rw], not '" + text + "'");
-    out.access = access.value_or(Access{});
-  }
-  return out;
-}
-
 Plan plan_of(Session& session, const Options& options) {
   Plan plan;
   using Kind = Breakpoint::Kind;
@@ -72,10 +36,18 @@ Plan plan_of(Session& session, const Options& options) {
     plan.intercepts.emplace_back(
         Breakpoint::Filter{.gva = Gva{session.number("--breakpoint", text)},
                            .kind = options.hardware ? Kind::hardware : Kind::software});
-  for (const std::string& text : options.watchpoints)
-    plan.intercepts.emplace_back(watch_of(session, text));
+  for (const std::string& text : options.watchpoints) {
+    auto watch = parse_intercept("watchpoint:" + text);
+    if (!watch)
+      session.wrong(
+          fmt::format("--watch expects GVA[:LEN][:r|w|rw], with a length from 1 to 1M and "
+                      "no byte past the last address, not '{}'",
+                      text));
+    else
+      plan.intercepts.push_back(*std::move(watch));
+  }
   if (options.step) plan.intercepts.emplace_back(SingleStep::Filter{});
-  if (plan.intercepts.empty())
+  if (plan.intercepts.empty() && options.watchpoints.empty())
     session.wrong("what to wait for is required: --breakpoint GVA, --watch GVA or --step");
   if (options.hardware && options.breakpoints.empty())
     session.wrong("--hardware needs --breakpoint");
