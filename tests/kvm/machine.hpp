@@ -22,9 +22,10 @@ namespace microvmi::test {
 
 class KvmMachineTest : public testing::Test {
  protected:
-  // `args` of kvm_vmm; the test is skipped where there is no KVM.
+  // `args` of kvm_vmm; the test is skipped where there is no KVM, or no way to its memory slots.
   void start(std::vector<std::string> args) {
-    MICROVMI_NEEDS_KVM();
+    if (const std::string none = why_no_slots(); !none.empty()) GTEST_SKIP() << none;
+    if (!MICROVMI_HAS_BPF) GTEST_SKIP() << "reading memory slots by BPF is not built in";
     auto guest = KvmGuest::start(std::move(args));
     ASSERT_TRUE(guest) << guest.error();
     guest_ = *std::move(guest);

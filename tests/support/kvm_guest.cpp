@@ -41,6 +41,13 @@ std::string why_no_kvm() {
   return why_not;
 }
 
+std::string why_no_slots() {
+  if (std::string none = why_no_kvm(); !none.empty()) return none;
+  if (::geteuid() != 0) return "only root may load the BPF program";
+  if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return "the kernel has no BTF";
+  return {};
+}
+
 KvmGuest::Start KvmGuest::start(std::vector<std::string> args) {
   int ends[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)

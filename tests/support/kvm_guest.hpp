@@ -24,6 +24,8 @@
 namespace microvmi::test {
 
 [[nodiscard]] std::string why_no_kvm();  // empty where a virtual machine can be made
+// What keeps a host from reading memory slots, too; empty where nothing does.
+[[nodiscard]] std::string why_no_slots();
 
 class KvmGuest {
  public:

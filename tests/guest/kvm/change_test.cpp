@@ -57,6 +57,22 @@ TEST_F(KvmChangeTest, RefreshSeesNewMovedAndDeletedSlots) {
   EXPECT_EQ(vm_->memory().map()->generation, now) << "nothing had changed";
 }
 
+TEST_F(KvmChangeTest, RefreshSeesThatASlotBecameReadOnly) {
+  constexpr Gpa kRom{0xFFFE0000};
+  if (!vm_->memory().map()->find(kRom)) GTEST_SKIP() << "KVM of this host has no read-only slots";
+  tell("add 7 0x4000000 0x10000 0");
+  ASSERT_TRUE(vm_->memory().refresh());
+  EXPECT_TRUE(vm_->memory().write_value(Gpa{kNew}, std::uint64_t{7}));
+  tell("delete 7");
+  tell("add 7 0x4000000 0x10000 2");  // KVM_MEM_READONLY
+  ASSERT_TRUE(vm_->memory().refresh());
+  expect_map();
+  expect_bytes(kNew, 0x10000);
+  const auto refused = vm_->memory().write_value(Gpa{kNew}, std::uint64_t{8});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::read_only);
+}
+
 TEST_F(KvmChangeTest, UnmappedMemoryIsNoticedByTheReadThatFails) {
   expect_bytes(kChurned, 0x1000);
   tell("delete 9");

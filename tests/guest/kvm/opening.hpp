@@ -19,14 +19,6 @@
 
 namespace microvmi::test {
 
-// What keeps this host from reading memory slots; empty where nothing does.
-inline std::string why_no_slots() {
-  if (std::string none = why_no_kvm(); !none.empty()) return none;
-  if (::geteuid() != 0) return "only root may load the BPF program";
-  if (::access("/sys/kernel/btf/vmlinux", R_OK) != 0) return "the kernel has no BTF";
-  return {};
-}
-
 inline std::expected<Vm, InitError> open_slots(const KvmGuest& guest,
                                                Intrusive intrusive = Intrusive::none) {
   return init(DriverType::memflow,
