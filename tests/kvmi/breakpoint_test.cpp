@@ -233,6 +233,40 @@ TEST(KvmSimulatedRightsTest, ViewsHaveRightsOfTheirOwn) {
   EXPECT_THAT(line.close(), IsEmpty());
 }
 
+TEST(KvmSimulatedRightsTest, ViewsAreMadeAndDestroyed) {
+  OpenLine line;
+  ASSERT_TRUE(line.vm);
+  const auto control = line.vm->page_access();
+  ASSERT_TRUE(control);
+  const PageRights rights{.gfn = Gfn{5}, .allowed = {.read = true, .execute = true}};
+  const auto first = (*control)->create_view();
+  const auto second = (*control)->create_view();
+  ASSERT_TRUE(first && second);
+  EXPECT_NE(*first, *second);
+  for (const SlatView view : {*first, *second}) ASSERT_TRUE((*control)->allow({&rights, 1}, view));
+  line.peer.look_at_kernel([&](Kernel& kernel) {
+    EXPECT_EQ(kernel.access_of(static_cast<std::uint16_t>(*second), 5), 5);
+    EXPECT_EQ(kernel.access_of(0, 5), 7);
+  });
+  ASSERT_TRUE((*control)->switch_view(VcpuId{0}, *second));
+  const auto done = (*control)->destroy_view(*first);
+  ASSERT_TRUE(done) << to_text(done.error());
+  EXPECT_FALSE((*control)->allow({&rights, 1}, *first)) << "it is gone";
+  EXPECT_FALSE((*control)->destroy_view(*first));
+  EXPECT_FALSE((*control)->destroy_view(kDefaultView));
+  // Closing destroys the other one, which no vCPU sees by then.
+  EXPECT_THAT(line.close(), IsEmpty());
+}
+
+TEST(KvmSimulatedRightsTest, TheNewestKernelHasNoViews) {
+  OpenLine line(KernelSetup{.dialect = Dialect::v12});
+  ASSERT_TRUE(line.vm);
+  const auto control = line.vm->page_access();
+  ASSERT_TRUE(control);
+  EXPECT_EQ((*control)->create_view().error().code, Errc::not_supported);
+  EXPECT_EQ((*control)->destroy_view(SlatView{1}).error().code, Errc::not_supported);
+}
+
 TEST(KvmSimulatedRightsTest, WithoutViewsTheyAreNotSupported) {
   OpenLine line(KernelSetup{.eptp = false});
   ASSERT_TRUE(line.vm);

@@ -241,6 +241,7 @@ void Kernel::detach() {
       left(fmt::format("vcpu {}: sees view {}", i, view));
   for (const auto& [where, access] : access_)
     left(fmt::format("view {}: frame {:#x} has access {}", where.first, where.second, access));
+  for (const auto view : views_) left(fmt::format("view {}: not destroyed", view));
   closed_ = true;
 }
 

@@ -107,6 +107,9 @@ class Kernel {
   Reply write_physical(ByteSpan payload);
   Reply get_page_access(ByteSpan payload);
   Reply set_page_access(ByteSpan payload);
+  Reply create_view(ByteSpan);
+  Reply destroy_view(ByteSpan payload);
+  [[nodiscard]] bool has_view(std::uint16_t view) const;
   Reply control_cmd_response(ByteSpan payload);
   Reply get_max_gfn(ByteSpan);
   Reply control_cleanup(ByteSpan payload);
@@ -161,6 +164,7 @@ class Kernel {
   std::vector<VcpuState> vcpus_;
   std::set<Ev> vm_enabled_;
   std::map<std::pair<std::uint16_t, std::uint64_t>, std::uint8_t> access_;  // view, gfn
+  std::set<std::uint16_t> views_;                                           // made by the tool
   std::set<std::uint32_t> in_flight_;
   std::map<Cmd, unsigned> seen_;
   std::uint32_t event_seq_ = 0;

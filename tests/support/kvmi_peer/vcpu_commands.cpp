@@ -12,7 +12,6 @@ namespace {
 constexpr std::size_t kXsaveSize = 4096;
 constexpr std::uint8_t kWriteBack = 6;  // MTRR type
 constexpr std::uint64_t kTsc = 2'400'000'000;
-constexpr std::uint16_t kViews = 3;
 
 // What CONTROL_MSR takes (section 5).
 bool can_be_intercepted(std::uint32_t msr) {
@@ -177,7 +176,7 @@ Kernel::Reply Kernel::get_mtrr_type(unsigned, ByteSpan) {
 Kernel::Reply Kernel::set_view(unsigned vcpu, ByteSpan payload) {
   const std::uint16_t view = u16(payload, 8);
   if (!setup_.eptp) return {.err = -kOpNotSupp, .data = {}};
-  if (view >= kViews) return {.err = -kInval, .data = {}};
+  if (!has_view(view)) return {.err = -kInval, .data = {}};
   guest_.vcpus[vcpu].view = view;
   return {};
 }

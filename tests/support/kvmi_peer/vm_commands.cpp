@@ -35,6 +35,10 @@ Kernel::Handler Kernel::vm_handler(Cmd cmd) {
       return &Kernel::get_page_access;
     case Cmd::set_page_access:
       return &Kernel::set_page_access;
+    case Cmd::create_view:
+      return &Kernel::create_view;
+    case Cmd::destroy_view:
+      return &Kernel::destroy_view;
     case Cmd::control_cmd_response:
       return &Kernel::control_cmd_response;
     case Cmd::get_max_gfn:
@@ -170,7 +174,7 @@ Kernel::Reply Kernel::get_page_access(ByteSpan payload) {
 
 Kernel::Reply Kernel::set_page_access(ByteSpan payload) {
   const std::uint16_t view = v12() ? std::uint16_t{0} : u16(payload, 0);
-  if (view >= kViews) return {.err = -kInval, .data = {}};
+  if (!has_view(view)) return {.err = -kInval, .data = {}};
   if (view != 0 && !setup_.eptp) return {.err = -kOpNotSupp, .data = {}};
   Reply reply;
   // All entries are tried, the first error is returned (section 8).
@@ -192,6 +196,30 @@ Kernel::Reply Kernel::set_page_access(ByteSpan payload) {
     }
   }
   return reply;
+}
+
+bool Kernel::has_view(std::uint16_t view) const { return view < kViews || views_.contains(view); }
+
+Kernel::Reply Kernel::create_view(ByteSpan) {
+  if (!setup_.eptp) return {.err = -kOpNotSupp, .data = {}};
+  std::uint16_t view = kViews;
+  while (views_.contains(view)) ++view;
+  views_.insert(view);
+  Reply reply;
+  append(reply.data, view);
+  append_zeros(reply.data, 6);
+  return reply;
+}
+
+// The sheet does not say what becomes of a vCPU that sees it; none should.
+Kernel::Reply Kernel::destroy_view(ByteSpan payload) {
+  const std::uint16_t view = u16(payload, 0);
+  if (views_.erase(view) == 0) return {.err = -kInval, .data = {}};
+  for (std::size_t i = 0; i != guest_.vcpus.size(); ++i)
+    if (guest_.vcpus[i].view == view)
+      violation(fmt::format("DESTROY_EPT_VIEW {}, which vcpu {} sees", view, i));
+  std::erase_if(access_, [view](const auto& one) { return one.first.first == view; });
+  return {};
 }
 
 Kernel::Reply Kernel::control_cmd_response(ByteSpan payload) {
