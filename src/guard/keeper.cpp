@@ -32,6 +32,7 @@ Expected<void> Keeper::tell(const Message& message) {
 }
 
 Keeper::~Keeper() {
+  if (leaves_) return;
   static_cast<void>(tell({"forget"}).has_value());
   channel_.finish();
   const Wait wait = Wait::at_most(timeout_);

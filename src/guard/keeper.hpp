@@ -26,9 +26,12 @@ class Keeper {
                                                                const qemu::StubPlan& plan);
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
-  ~Keeper();  // the stub was left in order: nothing is to be done
+  ~Keeper();  // the stub was left in order, unless leave() said else: nothing is to be done
 
   [[nodiscard]] Expected<void> change(const qemu::StubPlan& plan);
+
+  // The stub could not be left in order: the guard does it, and nobody waits for that.
+  void leave() { leaves_ = true; }
 
  private:
   Keeper(Channel channel, std::chrono::milliseconds timeout)
@@ -38,6 +41,7 @@ class Keeper {
 
   Channel channel_;
   std::chrono::milliseconds timeout_;
+  bool leaves_ = false;
 };
 
 }  // namespace microvmi::guard

@@ -36,6 +36,10 @@ std::unexpected<Error> GdbClient::failed(Error error) const {
   return about_stub(stub_, std::move(error));
 }
 
+std::unexpected<Error> GdbClient::too_late(Errc over) const {
+  return failed({over, over == Errc::cancelled ? "cancelled" : "no answer in time"});
+}
+
 Expected<GdbClient> GdbClient::connect(const Monitor& stub, const Wait& wait) {
   if (const auto user = user_of(stub))
     return about_stub(stub, {Errc::busy,
@@ -76,8 +80,7 @@ Expected<void> GdbClient::await(short events, const Wait& wait) const {
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR)
       return failed({Errc::io, fmt::format("cannot poll: {}", std::strerror(errno))});
-    if (const Errc over = wait.over(); over != Errc::none)
-      return failed({over, over == Errc::cancelled ? "cancelled" : "no answer in time"});
+    if (const Errc over = wait.over(); over != Errc::none) return too_late(over);
   }
 }
 
@@ -109,7 +112,9 @@ Expected<void> GdbClient::receive(const Wait& wait) {
     }
     if (answers_.size() + stops_.size() > kMaxWaiting)
       return failed({Errc::protocol, "it talks without being asked"});
-    return {};
+    // What comes without end brings no packet.
+    const Errc over = packets->empty() ? wait.over() : Errc::none;
+    return over == Errc::none ? Expected<void>{} : too_late(over);
   }
 }
 

@@ -68,6 +68,7 @@ class GdbClient {
   [[nodiscard]] Expected<void> receive(const Wait& wait);
   [[nodiscard]] Expected<void> await(short events, const Wait& wait) const;
   [[nodiscard]] std::unexpected<Error> failed(Error error) const;
+  [[nodiscard]] std::unexpected<Error> too_late(Errc over) const;
 
   Monitor stub_;
   Socket socket_;

@@ -15,6 +15,9 @@ constexpr std::size_t kDocumentPiece =
     0x7f0;  // leaves room in its packets of 4 KiB (MAX_PACKET_LENGTH)
 constexpr std::size_t kMaxVcpus = 4096;
 
+// A stub that answers each question just in time could make an attach last for hours.
+constexpr int kAnswersToAttach = 4;
+
 std::uint64_t mask_of(Reg reg, const GdbRegister& there) {
   const std::uint64_t bits =
       std::min<std::uint64_t>(kRegisters[static_cast<std::size_t>(reg)].bits, there.size * 8);
@@ -35,7 +38,9 @@ Expected<GdbSession> GdbSession::attach(const Monitor& stub, std::chrono::millis
   auto client = GdbClient::connect(stub, Wait::at_most(each));
   if (!client) return std::unexpected(std::move(client.error()));
   GdbSession out(*std::move(client), each);
+  out.end_ = Wait::at_most(kAnswersToAttach * each).deadline;
   auto done = out.begin();
+  out.end_ = Wait::Clock::time_point::max();
   if (!done && done.error().code == Errc::timed_out) {
     done.error().code = Errc::busy;
     done.error().hint = "another debugger seems to use the stub";
@@ -68,6 +73,7 @@ Expected<void> GdbSession::begin() {
 Expected<void> GdbSession::find_vcpus() {
   auto answer = client_.ask("qfThreadInfo", patience());
   while (answer && answer->starts_with('m') && vcpus_.size() < kMaxVcpus) {
+    if (answer->size() == 1) break;
     for (std::string_view rest = std::string_view(*answer).substr(1); !rest.empty();) {
       const std::string_view one = rest.substr(0, rest.find(','));
       rest.remove_prefix(std::min(one.size() + 1, rest.size()));
@@ -81,6 +87,12 @@ Expected<void> GdbSession::find_vcpus() {
   if (!answer) return std::unexpected(std::move(answer.error()));
   if (vcpus_.empty()) return about_stub(client_.stub(), {Errc::protocol, "it tells of no thread"});
   return {};
+}
+
+Wait GdbSession::patience() const {
+  Wait out = Wait::at_most(each_);
+  out.deadline = std::min(out.deadline, end_);
+  return out;
 }
 
 Expected<std::string> GdbSession::document(const std::string& name) {

@@ -82,11 +82,12 @@ class GdbSession {
   [[nodiscard]] Expected<std::string> document(const std::string& name);
   [[nodiscard]] Expected<void> check_vcpu(std::uint32_t vcpu) const;
   [[nodiscard]] Expected<void> verify(std::uint32_t vcpu, const Registers& written);
-  [[nodiscard]] Wait patience() const { return Wait::at_most(each_); }
+  [[nodiscard]] Wait patience() const;
   [[nodiscard]] Expected<void> point(char verb, const GdbPoint& point);
 
   GdbClient client_;
-  std::chrono::milliseconds each_;  // for one answer
+  std::chrono::milliseconds each_;                                // for one answer
+  Wait::Clock::time_point end_ = Wait::Clock::time_point::max();  // of the attach
   GdbLayout layout_;
   std::vector<std::uint32_t> vcpus_;
   bool found_running_ = false;

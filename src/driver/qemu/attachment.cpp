@@ -148,6 +148,11 @@ Expected<void> Attachment::detach() {
   early_.clear();
   points_.clear();
   held_ = false;
+  // A QEMU that does not answer now may do so later; the guard tries longer than we do.
+  if (!result && keeper_) {
+    own_.reset();
+    keeper_->leave();
+  }
   if (auto ended = end_own_stub(); !ended && result) result = std::move(ended);
   keeper_.reset();
   return result;

@@ -4,6 +4,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include "guest/qemu/driver.hpp"
 
 namespace microvmi {
@@ -147,6 +149,35 @@ TEST(QemuControlTest, AQemuThatDiesIsDisconnected) {
   EXPECT_EQ(vm->read_registers(VcpuId{0}).error().code, Errc::disconnected);
   EXPECT_EQ(vm->resume().error().code, Errc::disconnected);
   EXPECT_EQ(vm->memory().read_value<int>(Gpa{0}).error().code, Errc::disconnected);
+}
+
+// A QEMU that does not answer while it is closed takes what was sent when it goes on: a stop.
+TEST(QemuControlTest, WhatClosingCannotSetRightTheGuardDoes) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
+  ASSERT_TRUE(guest) << guest.error();
+  QemuGuest& qemu = (*guest)->qemu();
+  QemuInitParams params{.timeout = std::chrono::milliseconds(1000)};
+  params.pid = *Pid::of(static_cast<std::uint32_t>(qemu.pid()));
+  const InitOptions options{.guard = GuardOptions{.helper = MICROVMI_GUARD}};
+  {
+    auto vm = init(DriverType::qemu, DriverInitParams{.qemu = params}, options);
+    ASSERT_TRUE(vm) << vm.error().message;
+    const auto asked = vm->intercept(VcpuId{0}, Breakpoint::Filter{Gva{0x1234}});
+    ASSERT_TRUE(asked) << to_text(asked.error());
+    ASSERT_EQ(::kill(qemu.pid(), SIGSTOP), 0);
+  }
+  ASSERT_EQ(::kill(qemu.pid(), SIGCONT), 0);
+  const auto running = [&] {
+    return qemu.running().value_or(false) && qemu.running().value_or(false);
+  };
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(50);
+  int seen = 0;
+  while (seen < 20 && std::chrono::steady_clock::now() < end) {
+    seen = running() ? seen + 1 : 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  EXPECT_EQ(seen, 20) << "it stands still";
 }
 
 }  // namespace

@@ -45,6 +45,21 @@ std::string FakeLine::line() {
   return out;
 }
 
+std::string FakeLine::packet() {
+  constexpr std::size_t kChecksum = 3;  // with its '#'
+  std::array<char, 4096> buffer{};
+  std::size_t end = 0;
+  while ((end = rest_.find('#')) == std::string::npos || rest_.size() < end + kChecksum) {
+    const ssize_t size = readable(fd_) ? ::recv(fd_, buffer.data(), buffer.size(), 0) : 0;
+    if (size <= 0) return {};
+    rest_.append(buffer.data(), static_cast<std::size_t>(size));
+  }
+  const std::size_t start = rest_.find('$') + 1;
+  std::string out = rest_.substr(start, end - start);
+  rest_.erase(0, end + kChecksum);
+  return out;
+}
+
 std::string FakeLine::answer(std::string_view result) {
   const auto command = nlohmann::json::parse(line(), nullptr, false);
   if (!command.is_object() || !command.contains("id")) return {};

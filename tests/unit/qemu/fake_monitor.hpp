@@ -29,6 +29,8 @@ class FakeLine {
   std::string answer(std::string_view result);
   // Greeting and negotiation.
   void greet();
+  // The next packet of a gdb client, without its frame; empty when it hung up.
+  std::string packet();
   // Until the client hangs up.
   void idle();
 
