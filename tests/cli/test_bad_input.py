@@ -72,6 +72,7 @@ class UsageTest(CliTest):
         self.file("memory.raw", bytes(4096))
         self.fails(2, "dump", "-o", "-", "memory.raw", RAW, says="-o FILE expects a file")
         self.fails(2, "convert", "memory.raw", "-", RAW, says="OUT expects a file")
+        self.fails(2, "dump", "-o", "--pause", "memory.raw", RAW, says="not '--pause'; ./--pause is")
         self.ok("dump", "-o", "./-", "memory.raw", RAW)
         self.assertTrue(self.path("-").exists())
 

@@ -4,7 +4,7 @@ import os
 import pathlib
 import subprocess
 
-from support import RAW, CliTest, pattern
+from support import RAW, CliTest, elf_core, pattern
 
 
 class ReadTest(CliTest):
@@ -63,6 +63,13 @@ class ReadTest(CliTest):
             self.fails(1, "read", 12000, 1000, "memory.raw", RAW, *options,
                        says=["hole", hex(len(self.data)), "--pad"])
         self.fails(1, "read", "0x7000000000", 1, "memory.raw", RAW, says="0x7000000000")
+
+    def test_memory_that_was_cut_off_is_no_hole(self):
+        self.file("cut.elf", elf_core([(0, pattern(4 * 4096))])[:-8192])
+        shown = self.fails(1, "read", 0x3000, 16, "cut.elf", says="io: cannot read").err
+        self.assertNotIn("--pad", shown)
+        self.fails(1, "read", 0x3000, 16, "cut.elf", "--pad", 0, says="io: cannot read")
+        self.fails(1, "read", 0x8000, 16, "cut.elf", says="--pad BYTE")
 
     def test_lengths_that_no_guest_has(self):
         self.fails(1, "read", 0, 1 << 63, "memory.raw", RAW, says=hex(len(self.data)))

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "command.hpp"
 #include "guest_bytes.hpp"
@@ -47,14 +48,23 @@ Range range_of(Session& session, Options& options) {
   return range;
 }
 
+// Why the map has nothing there: memory that a file was cut off before is no hole, and no padding
+// helps.
+Outcome explain_gap(GuestBytes& memory, std::uint64_t address) {
+  std::array<std::byte, 1> byte{};
+  const Transferred part = memory.read(address, byte);
+  if (part.status == Errc::none) return {};  // it came meanwhile
+  if (part.status != Errc::hole) return failed(part.why);
+  return failed(
+      fmt::format("hole: there is no memory at {} (--pad BYTE reads past it)", hex(address)));
+}
+
 // What the map says; a change meanwhile is told later.
-Outcome check_holes(const MemoryMap& map, const Range& range) {
+Outcome check_holes(const MemoryMap& map, GuestBytes& memory, const Range& range) {
   std::uint64_t left = range.length;
   for (Gpa at{range.start}; left != 0;) {
     const MemoryRegion* region = map.find(at);
-    if (!region)
-      return failed(fmt::format("hole: there is no memory at {} (--pad BYTE reads past it)",
-                                hex(to_integer(at))));
+    if (!region) return explain_gap(memory, to_integer(at));
     const std::uint64_t size = std::min(left, region->end() - at);
     at = at + size;
     left -= size;
@@ -79,7 +89,7 @@ Outcome try_reads(Session& session, GuestBytes& memory, const Range& range) {
 Outcome check_all(Session& session, Vm& vm, GuestBytes& memory, const Range& range) {
   if (range.pad) return {};
   const auto map = vm.memory().map();
-  if (!memory.is_virtual() && map->exact) return check_holes(*map, range);
+  if (!memory.is_virtual() && map->exact) return check_holes(*map, memory, range);
   return try_reads(session, memory, range);
 }
 

@@ -91,6 +91,9 @@ std::string Session::new_file(const char* name, const std::optional<std::string>
   if (text == "-")
     wrong(std::string(name) +
           " expects a file, as an image is not written from front to back; ./- is one named '-'");
+  else if (text && text->starts_with('-'))
+    wrong(std::string(name) + " expects a file, not '" + *text + "'; ./" + *text +
+          " is one of that name");
   return text.value_or("");
 }
 
