@@ -89,8 +89,9 @@ class Reception {
     ::poll(all.data(), all.size(), poll_time(deadline));
   }
 
+  // So many at a time, for those who are sent away may come again without end.
   Expected<void> greet_new() {
-    while (clients_.size() < kMostClients) {
+    for (std::size_t i = 0; i < kMostClients && clients_.size() < kMostClients; ++i) {
       auto socket = native::accept(endpoint_.socket_.get());
       if (!socket) return std::unexpected(std::move(socket.error()));
       std::optional<host::Descriptor> fd = *std::move(socket);
