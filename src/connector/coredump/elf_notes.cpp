@@ -40,7 +40,7 @@ class Walk {
   ElfNotes run(const std::vector<Segment>& segments) {
     std::uint64_t left = kMostBytes;
     for (const Segment& segment : segments) {
-      std::uint64_t size = std::min(segment.filesz, left);
+      const std::uint64_t size = std::min(segment.filesz, left);
       left -= size;
       walk(segment.offset, size);
     }
