@@ -76,9 +76,26 @@ def code_problems(page, compiler):
             yield "has C++ that does not compile:\n" + done.stdout.decode()
 
 
+def event_problems():
+    """The page of events has each kind, with the replies that its struct names."""
+    rows = {row[0]: row for row in re.findall(
+        r"^\| `(\w+)` \|.*?\| ([^|]*)\| [^|]*\|$",
+        (ROOT / "docs/reference/events.md").read_text().replace("\\|", ""), re.M)}
+    kinds = {}
+    for header in ("kinds", "life"):
+        text = (ROOT / f"include/microvmi/event/{header}.hpp").read_text()
+        kinds |= dict(re.findall(r'kName = "(\w+)";.*?using Reply = std::variant<(.*?)>;', text, re.S))
+    for name in sorted(kinds.keys() ^ rows.keys()):
+        yield f"and the headers do not agree on the kind {name}"
+    for name in kinds.keys() & rows.keys():
+        replies = [one for one in kinds[name].split(", ") if one != "Proceed"]
+        if replies != re.findall(r"`(\w+)`", rows[name][1]):
+            yield f"and the headers do not agree on the replies to {name}"
+
+
 def main(compiler):
     known_verbs = verbs()
-    found = []
+    found = [f"docs/reference/events.md {problem}" for problem in event_problems()]
     for page in pages():
         problems = [*text_problems(page, known_verbs), *code_problems(page, compiler)]
         found += [f"{page.relative_to(ROOT)} {problem}" for problem in problems]

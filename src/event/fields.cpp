@@ -107,6 +107,10 @@ void add(Fields& out, const Cpuid& what) {
 
 void add(Fields& out, const Hypercall& what) { out.add("number", what.number); }
 
+void add(Fields& out, const PrivilegedCall& what) { out.add("gva", what.gva); }
+
+void add(Fields& out, const EmulateUnimplemented& what) { out.add("gva", what.gva); }
+
 }  // namespace
 
 std::vector<EventField> fields_of(const Event& event) {

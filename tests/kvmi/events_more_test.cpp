@@ -37,6 +37,16 @@ TEST(KvmSimulatedEventTest, ATrapThatNobodyAskedForIsAnswered) {
       line.peer.wait_until([&] { return line.peer.record_unlocked().events_answered == 1; }));
 }
 
+TEST(KvmSimulatedEventTest, WhatNoDialectHasIsNotSupported) {
+  for (const Dialect dialect : {Dialect::v6, Dialect::v7, Dialect::v12}) {
+    OpenLine line(KernelSetup{.dialect = dialect});
+    ASSERT_TRUE(line.vm);
+    for (const Intercept& what :
+         {Intercept{PrivilegedCall::Filter{}}, Intercept{EmulateUnimplemented::Filter{}}})
+      EXPECT_EQ(line.vm->intercept(VcpuId{0}, what).error().code, Errc::not_supported);
+  }
+}
+
 TEST(KvmSimulatedEventTest, ADeniedEventIsNoPermission) {
   OpenLine line(KernelSetup{.dialect = Dialect::v12, .denied = {Ev::descriptor}});
   ASSERT_TRUE(line.vm);

@@ -26,6 +26,8 @@ TEST(EventTextTest, EachKindIsAskedForByItsName) {
   EXPECT_EQ(*parse_intercept("msr_write:0xc0000082"), Intercept(MsrWrite::Filter{0xc0000082}));
   EXPECT_EQ(*parse_intercept("single_step"), Intercept(SingleStep::Filter{}));
   EXPECT_EQ(*parse_intercept("detached"), Intercept(Detached::Filter{}));
+  EXPECT_EQ(*parse_intercept("privileged_call"), Intercept(PrivilegedCall::Filter{}));
+  EXPECT_EQ(*parse_intercept("emulate_unimplemented"), Intercept(EmulateUnimplemented::Filter{}));
 }
 
 TEST(EventTextTest, WhatIsWrongIsToldWithWhatIsExpected) {
@@ -76,6 +78,8 @@ TEST(EventTextTest, AnEventTellsWhatIsKnownOfIt) {
               ElementsAre("table=1", "write=1"));
   EXPECT_THAT(fields(Cpuid{1, 2}), ElementsAre("leaf=1", "subleaf=2"));
   EXPECT_THAT(fields(SingleStep{}), ElementsAre("completed=1"));
+  EXPECT_THAT(fields(PrivilegedCall{Gva{0x1000}}), ElementsAre("gva=4096"));
+  EXPECT_THAT(fields(EmulateUnimplemented{Gva{0x1000}}), ElementsAre("gva=4096"));
   EXPECT_TRUE(fields(Detached{}).empty());
 }
 

@@ -188,4 +188,28 @@ struct Hypercall {
   };
 };
 
+// A call to what stands below the guest's kernel, as SMC of Arm is. It is not executed: Proceed
+// gives the guest the exception of an undefined instruction, Retry goes on at rip, which may be
+// written.
+struct PrivilegedCall {
+  static constexpr const char* kName = "privileged_call";
+  Gva gva;  // of the instruction
+  using Reply = std::variant<Proceed, Retry>;
+  struct Filter {
+    bool operator==(const Filter&) const = default;
+  };
+};
+
+// An answer asked for an instruction to be emulated, and the emulator does not know it. Proceed
+// gives the guest #UD, as where nobody asks for these events; Retry executes it again, with what
+// kept the processor from doing so taken away by then.
+struct EmulateUnimplemented {
+  static constexpr const char* kName = "emulate_unimplemented";
+  Gva gva;  // of the instruction
+  using Reply = std::variant<Proceed, Retry>;
+  struct Filter {
+    bool operator==(const Filter&) const = default;
+  };
+};
+
 }  // namespace microvmi

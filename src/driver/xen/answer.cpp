@@ -87,6 +87,7 @@ class Answerer {
       case Reason::debug_exception:
         trap(kDebug);
         break;
+      case Reason::privileged_call:
       case Reason::emul_unimplemented:  // which is what the guest gets where nobody asks for it
         trap_ = Trap{.vcpu = request_.vcpu(),
                      .vector = kInvalidOpcode,

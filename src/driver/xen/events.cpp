@@ -22,6 +22,12 @@ bool is_of(VcpuId asked, std::uint32_t vcpu) {
   return asked == kEveryVcpu || to_integer(asked) == vcpu;
 }
 
+const char* where_there_are(Monitor what) {
+  if (what == Monitor::singlestep) return "they need an Intel processor";
+  if (what == Monitor::privileged_call) return "Xen has them on Arm";
+  return "see the capabilities of Xen's monitor";
+}
+
 std::unexpected<Error> lacks(const char* what, const char* hint) {
   return fail(Errc::not_supported, fmt::format("Xen on this host has no {} events", what), {},
               hint);
@@ -56,9 +62,7 @@ Expected<void> Events::check(VcpuId vcpu, const Intercept& what) {
   if (const Errno error = guest_.xen().capabilities(guest_.domid(), bits); error != 0)
     return guest_.failure(error, "ask for the kinds of events");
   if ((bits >> static_cast<unsigned>(wanted->what) & 1) == 0)
-    return lacks(name_of(wanted->what), wanted->what == Monitor::singlestep
-                                            ? "it needs an Intel processor"
-                                            : "see the capabilities of Xen's monitor");
+    return lacks(name_of(wanted->what), where_there_are(wanted->what));
   return {};
 }
 

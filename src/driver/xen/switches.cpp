@@ -70,6 +70,8 @@ std::optional<Switch> switch_for(const Intercept& what) {
           [&](const DescriptorAccess::Filter&) { return is(Monitor::descriptor); },
           [&](const Cpuid::Filter&) { return is(Monitor::cpuid); },
           [&](const Hypercall::Filter&) { return is(Monitor::guest_request); },
+          [&](const PrivilegedCall::Filter&) { return is(Monitor::privileged_call); },
+          [&](const EmulateUnimplemented::Filter&) { return is(Monitor::emul_unimplemented); },
           [](const auto&) { return Result(); }},
       what);
 }

@@ -47,7 +47,9 @@ class Teller {
       case Reason::mem_access:
         return as(page_access());
       case Reason::privileged_call:
+        return as(PrivilegedCall{rip()});
       case Reason::emul_unimplemented:
+        return as(EmulateUnimplemented{rip()});
       case Reason::unknown:
         return std::nullopt;
     }

@@ -209,6 +209,9 @@ TEST_F(EventsTest, WhatItCannotDoIsRefused) {
   boot(1);
   if (HasFatalFailure()) return;
   EXPECT_EQ(vm_->intercept(VcpuId{0}, CrWrite::Filter{Reg::cr3}).error().code, Errc::not_supported);
+  for (const Intercept& what :
+       {Intercept{PrivilegedCall::Filter{}}, Intercept{EmulateUnimplemented::Filter{}}})
+    EXPECT_EQ(vm_->intercept(VcpuId{0}, what).error().code, Errc::not_supported);
   EXPECT_EQ(vm_->intercept(VcpuId{7}, SingleStep::Filter{}).error().code, Errc::not_found);
   EXPECT_EQ(vm_->intercept(VcpuId{0}, Watchpoint::Filter{Gva{0}, 0, {.write = true}}).error().code,
             Errc::invalid_argument);

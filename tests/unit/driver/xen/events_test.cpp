@@ -183,6 +183,57 @@ TEST_F(SimulatedXenEvents, PageAccessIsToldAndAnswered) {
   EXPECT_EQ(said(xen->responses.at(1)).flags, test::xen::kPaused);
 }
 
+TEST_F(SimulatedXenEvents, WhatTheEmulatorDoesNotKnowIsRefusedToTheGuestOrTriedAgain) {
+  ASSERT_TRUE(events->intercept(VcpuId{1}, EmulateUnimplemented::Filter{}));
+  EXPECT_THAT(xen->on, testing::ElementsAre(std::pair(Monitor::emul_unimplemented, 0U)));
+  xen->happen({test::xen::not_emulated(1, 0x1000)});
+  {
+    auto event = caught<EmulateUnimplemented>();
+    EXPECT_EQ(event.vcpu(), VcpuId{1});
+    EXPECT_EQ(event->gva, Gva{0x1000});
+    ASSERT_TRUE(event.reply(Proceed{}));
+  }
+  ASSERT_EQ(xen->traps.size(), 1U);
+  EXPECT_EQ(xen->traps[0].vcpu, 1U);
+  EXPECT_EQ(xen->traps[0].vector, 6) << "#UD";
+  EXPECT_EQ(xen->traps[0].type, 3) << "a hardware exception";
+  EXPECT_EQ(xen->traps[0].error_code, ~0U) << "it has none";
+  EXPECT_EQ(said(xen->responses.at(0)).flags, test::xen::kPaused);
+  xen->happen({test::xen::not_emulated(1, 0x1000)});
+  ASSERT_TRUE(caught<EmulateUnimplemented>().reply(Retry{}));
+  EXPECT_EQ(xen->traps.size(), 1U);
+  EXPECT_EQ(said(xen->responses.at(1)).flags, test::xen::kPaused);
+}
+
+TEST_F(SimulatedXenEvents, APrivilegedCallIsThereWhereTheMonitorSaysSo) {
+  const auto refused = events->intercept(VcpuId{0}, PrivilegedCall::Filter{});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::not_supported);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("privileged_call"));
+  EXPECT_THAT(refused.error().hint, testing::HasSubstr("Arm"));
+  EXPECT_EQ(xen->rings, 0);
+  xen->bits |= 1U << 7U;
+  ASSERT_TRUE(events->intercept(VcpuId{0}, PrivilegedCall::Filter{}));
+  EXPECT_THAT(xen->on, testing::ElementsAre(std::pair(Monitor::privileged_call, 0U)));
+  xen->happen({test::xen::privileged_call(0, 0x2000)});
+  {
+    auto event = caught<PrivilegedCall>();
+    EXPECT_EQ(event->gva, Gva{0x2000});
+    Registers behind;
+    behind.set(Reg::rip, 0x2004);
+    ASSERT_TRUE(events->write(0, behind));
+    ASSERT_TRUE(event.reply(Retry{}));
+  }
+  EXPECT_EQ(said(xen->responses.at(0)).rip, 0x2004U);
+  EXPECT_TRUE(xen->traps.empty());
+  xen->happen({test::xen::privileged_call(0, 0x2000)});
+  {
+    const auto dropped = caught<PrivilegedCall>();
+  }
+  ASSERT_EQ(xen->traps.size(), 1U) << "as without anybody who listens";
+  EXPECT_EQ(xen->traps[0].vector, 6);
+}
+
 TEST_F(SimulatedXenEvents, WhatTheMonitorCannotDoIsNamed) {
   const auto step = events->intercept(VcpuId{0}, SingleStep::Filter{});
   ASSERT_FALSE(step);

@@ -219,6 +219,18 @@ Message page_access(std::uint32_t vcpu, std::uint64_t frame, std::uint64_t offse
   return message_of(out);
 }
 
+Message privileged_call(std::uint32_t vcpu, std::uint64_t rip) {
+  auto out = request_of(VM_EVENT_REASON_PRIVILEGED_CALL, vcpu);
+  out.data.regs.x86.rip = rip;
+  return message_of(out);
+}
+
+Message not_emulated(std::uint32_t vcpu, std::uint64_t rip) {
+  auto out = request_of(VM_EVENT_REASON_EMUL_UNIMPLEMENTED, vcpu);
+  out.data.regs.x86.rip = rip;
+  return message_of(out);
+}
+
 Message of_version(Message message, std::uint32_t version) {
   vm_event_request_t request{};
   std::memcpy(&request, message.bytes.data(), sizeof request);

@@ -49,6 +49,8 @@ class Front {
                                            std::uint32_t leaf);
 [[nodiscard]] microvmi::xen::Message page_access(std::uint32_t vcpu, std::uint64_t frame,
                                                  std::uint64_t offset, std::uint64_t gva);
+[[nodiscard]] microvmi::xen::Message privileged_call(std::uint32_t vcpu, std::uint64_t rip);
+[[nodiscard]] microvmi::xen::Message not_emulated(std::uint32_t vcpu, std::uint64_t rip);
 [[nodiscard]] microvmi::xen::Message of_version(microvmi::xen::Message message,
                                                 std::uint32_t version);
 
