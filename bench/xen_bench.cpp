@@ -98,6 +98,57 @@ void add_random(const std::shared_ptr<Target>& target) {
               }}});
 }
 
+// Eight bytes at a time of one page, as lists and tables are followed.
+void add_small(const std::shared_ptr<Target>& target) {
+  constexpr std::size_t kReads = 64;
+  const auto place = [](std::size_t turn, std::size_t i) {
+    return kStart + turn % kFrames * kPageSize + i * 1000 % kPageSize / 8 * 8;
+  };
+  add(Contest{
+      .name = "xen/read/8B/one_page",
+      .target = 2,
+      .operations = kReads,
+      .ours =
+          [=](std::size_t turn) {
+            for (std::size_t i = 0; i < kReads; ++i)
+              target->must(
+                  target->vm.memory().read_value<std::uint64_t>(Gpa{place(turn, i)}).has_value(),
+                  "a read failed");
+          },
+      .limits = {[=](std::size_t turn) {
+        for (std::size_t i = 0; i < kReads; ++i) {
+          const std::uint64_t frame = place(turn, i) / kPageSize;
+          target->must(target->bare.copy(std::span(&frame, 1), std::span(target->bytes).first(8)),
+                       "a mapping failed");
+        }
+      }}});
+}
+
+// The one page that the tiny guest maps by four levels of tables; mapped_va in tiny.S.
+void add_walk(const std::shared_ptr<Target>& target) {
+  constexpr Gva kMapped{0x40000000};
+  constexpr std::size_t kWalks = 16;
+  constexpr std::size_t kTables = 4;
+  auto space = target->vm.address_space(VcpuId{0});
+  if (!space) give_up(to_text(space.error()));
+  add(Contest{
+      .name = "xen/translate",
+      .target = 2,
+      .operations = kWalks,
+      .ours =
+          [target, space = *space](std::size_t) {
+            for (std::size_t i = 0; i < kWalks; ++i)
+              target->must(target->vm.translate(space, kMapped).has_value(), "a walk failed");
+          },
+      .limits = {[=](std::size_t turn) {
+        for (std::size_t i = 0; i < kWalks * kTables; ++i) {
+          const std::uint64_t frame = kStart / kPageSize + (turn + i % kTables) % kFrames;
+          target->must(target->bare.copy(std::span(&frame, 1), std::span(target->bytes).first(8)),
+                       "a mapping failed");
+        }
+      }}});
+}
+
 }  // namespace
 }  // namespace microvmi::bench
 
@@ -111,5 +162,7 @@ int main(int argc, char** argv) {
   const auto target = std::make_shared<bench::Target>(*std::move(vm), *std::move(bare));
   bench::add_sequential(target);
   bench::add_random(target);
+  bench::add_small(target);
+  bench::add_walk(target);
   return bench::run(argc, argv);
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Batches: each request gets its own answer; and several threads at once.
-#include <atomic>
+#include <mutex>
 #include <random>
+#include <ranges>
+#include <sstream>
 #include <thread>
 
 #include "contract/contract.hpp"
@@ -22,6 +24,37 @@ class BatchContract : public ContractTest {
     return pages;
   }
 };
+
+// What went wrong in threads: how often, and the first of it.
+class Faults {
+ public:
+  void add(Gpa gpa, const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    if (count_++ != 0) return;
+    std::ostringstream text;
+    text << "first at 0x" << std::hex << to_integer(gpa) << ": " << what;
+    first_ = text.str();
+  }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] const std::string& first() const { return first_; }
+
+ private:
+  std::mutex mutex_;
+  std::size_t count_ = 0;
+  std::string first_;
+};
+
+// Empty where they are the same.
+std::string difference(std::span<const std::byte> read, std::span<const std::byte> real) {
+  const auto [one, other] = std::ranges::mismatch(read, real);
+  if (one == read.end() && other == real.end()) return {};
+  const auto differing =
+      std::ranges::count(std::views::iota(std::size_t{0}, std::min(read.size(), real.size())), true,
+                         [&](std::size_t i) { return read[i] != real[i]; });
+  std::ostringstream text;
+  text << differing << " of " << read.size() << " bytes differ from offset " << one - read.begin();
+  return text.str();
+}
 
 TEST_P(BatchContract, GoodAndBadDoNotMix) {
   const auto pages = some_pages(3);
@@ -83,23 +116,26 @@ TEST_P(BatchContract, SeveralThreadsRead) {
   const auto pages = some_pages(32);
   std::vector<std::vector<std::byte>> real;
   for (const Gpa page : pages) real.push_back(truth(page, kPageSize));
-  std::atomic<unsigned> wrong = 0;
+  Faults faults;
   const auto work = [&](std::size_t first) {
     std::vector<std::byte> into(kPageSize);
     for (std::size_t i = 0; i < 400; ++i) {
       const std::size_t which = (first + i) % pages.size();
-      if (!memory().read(pages[which], into) || into != real[which]) ++wrong;
-      if (memory().read(end(), into)) ++wrong;
-      if (const View view = memory().view(pages[which], kPageSize);
-          view && !std::ranges::equal(view.bytes(), real[which]))
-        ++wrong;
+      if (const auto done = memory().read(pages[which], into); !done)
+        faults.add(pages[which], to_text(done.error()));
+      else if (const auto fault = difference(into, real[which]); !fault.empty())
+        faults.add(pages[which], fault);
+      if (memory().read(end(), into)) faults.add(end(), "nothing is there, and it was read");
+      if (const View view = memory().view(pages[which], kPageSize))
+        if (const auto fault = difference(view.bytes(), real[which]); !fault.empty())
+          faults.add(pages[which], "in a view " + fault);
     }
   };
   {
     std::vector<std::jthread> threads;
     for (std::size_t i = 0; i < 4; ++i) threads.emplace_back(work, i * 8);
   }
-  EXPECT_EQ(wrong, 0U);
+  EXPECT_EQ(faults.count(), 0U) << faults.first();
 }
 
 INSTANTIATE_TEST_SUITE_P(All, BatchContract, testing::ValuesIn(subjects()),

@@ -91,11 +91,11 @@ Outcome<Domain> Domain::find(const std::string& name) {
   return domain;
 }
 
-Outcome<Domain> Domain::create(const std::string& name) {
+Outcome<Domain> Domain::create(const std::string& name, const std::string& settings) {
   const char* const folder = std::getenv(kFolder);
   if (folder == nullptr) return std::unexpected("this is not the dom0 of tests/xen");
-  const Ran made =
-      shell(std::string("xl create ") + folder + "/tiny.cfg vcpus=1 'name=\"" + name + "\"'");
+  const Ran made = shell(std::string("xl create ") + folder + "/tiny.cfg " + settings +
+                         " 'name=\"" + name + "\"'");
   if (made.status != 0) return std::unexpected(made.output);
   const Ran ran = shell("xl domid " + name);
   if (ran.status != 0) return std::unexpected(ran.output);
@@ -159,6 +159,12 @@ std::vector<std::byte> Domain::stamps(std::uint64_t gpa, std::size_t size) const
     bytes[i] = static_cast<std::byte>(((at & ~7ULL) ^ key) >> (at % 8 * 8));
   }
   return bytes;
+}
+
+std::uint64_t Domain::stamp(std::uint64_t gpa) const {
+  std::uint64_t word = 0;
+  std::memcpy(&word, stamps(gpa, sizeof word).data(), sizeof word);
+  return word;
 }
 
 bool Domain::paused() const {

@@ -38,6 +38,7 @@ struct Counters {
   std::uint64_t ticks, cr3_writes, msr_writes, msr_seen, cpuids;
   std::array<std::uint32_t, 4> cpuid_seen;
   std::uint64_t cr4_writes, cr0_writes, table_reads, requests, debugs, breakpoints;
+  std::uint64_t second_cr3_writes, second_ticks;  // of its second vCPU
 };
 
 class Domain {
@@ -45,8 +46,9 @@ class Domain {
   // One that runs: tiny, hvm or linux.
   [[nodiscard]] static Outcome<Domain> find(const std::string& name);
 
-  // Another tiny guest, with one vCPU, which is gone with this object.
-  [[nodiscard]] static Outcome<Domain> create(const std::string& name);
+  // Another tiny guest, with one vCPU, which is gone with this object. `settings` are xl's.
+  [[nodiscard]] static Outcome<Domain> create(const std::string& name,
+                                              const std::string& settings = "vcpus=1");
 
   Domain(Domain&& other) noexcept;
   Domain& operator=(Domain&&) = delete;
@@ -67,6 +69,8 @@ class Domain {
 
   // What the tiny guest has stamped to these addresses.
   [[nodiscard]] std::vector<std::byte> stamps(std::uint64_t gpa, std::size_t size) const;
+
+  [[nodiscard]] std::uint64_t stamp(std::uint64_t gpa) const;  // of one word
 
   [[nodiscard]] bool paused() const;  // as xl list has it
   void destroy();

@@ -51,6 +51,7 @@ cat >/tmp/guests/linux.cfg <<END
 name="linux"
 type="pv"
 memory=96
+maxmem=128
 vcpus=1
 kernel="/linux/vmlinuz"
 ramdisk="/linux/initramfs.gz"

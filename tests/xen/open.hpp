@@ -19,7 +19,9 @@ class XenTest : public testing::Test {
  protected:
   // What a test begins with, under ASSERT_NO_FATAL_FAILURE.
   void use(const std::string& name) { adopt(Domain::find(name)); }
-  void use_another(const std::string& name) { adopt(Domain::create(name)); }
+  void use_another(const std::string& name, const std::string& settings = "vcpus=1") {
+    adopt(Domain::create(name, settings));
+  }
 
   [[nodiscard]] Domain& domain() { return *domain_; }
   [[nodiscard]] Vm& vm() { return *vm_; }

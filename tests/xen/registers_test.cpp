@@ -111,7 +111,59 @@ TEST_P(XenRegistersTest, TranslateThroughThemIsWhatTheGuestBuilt) {
 INSTANTIATE_TEST_SUITE_P(Xen, XenRegistersTest, testing::Values(kTiny, kHvm),
                          [](const auto& name) { return std::string(name.param); });
 
+using RegSet = Registers::Mask;
+
+RegSet all_but(std::initializer_list<Reg> others) {
+  RegSet set;
+  set.set();
+  for (const Reg reg : others) set.reset(static_cast<std::size_t>(reg));
+  return set;
+}
+
+RegSet only(std::initializer_list<Reg> these) {
+  RegSet set;
+  for (const Reg reg : these) set.set(static_cast<std::size_t>(reg));
+  return set;
+}
+
+// As docs/explanation/xen.md has it.
+TEST_P(XenRegistersTest, WhichAreKnown) {
+  MICROVMI_NEEDS_DOMAIN(GetParam());
+  ASSERT_NO_FATAL_FAILURE(use(GetParam()));
+  const auto registers = vm().read_registers(VcpuId{0});
+  ASSERT_TRUE(registers) << to_text(registers.error());
+  // The machine has no XSAVE; README.md says why.
+  EXPECT_EQ(registers->known(), all_but({Reg::cr8, Reg::pat, Reg::xcr0}));
+  Registers wanted;
+  wanted.set(Reg::cr8, 1);
+  const auto refused = vm().write_registers(VcpuId{0}, wanted);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::not_supported);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("cr8"));
+  EXPECT_TRUE(alive());
+}
+
 class XenVcpuTest : public XenTest {};
+
+TEST_F(XenVcpuTest, WhichAreKnownOfAPvGuest) {
+  using enum Reg;
+  MICROVMI_NEEDS_DOMAIN(kLinux);
+  ASSERT_NO_FATAL_FAILURE(use(kLinux));
+  const auto registers = vm().read_registers(VcpuId{0});
+  ASSERT_TRUE(registers) << to_text(registers.error());
+  EXPECT_EQ(registers->known(),
+            only({rax, rbx, rcx, rdx, rsi, rdi, rsp,           rbp,    r8,      r9,
+                  r10, r11, r12, r13, r14, r15, rip,           rflags, cs,      ds,
+                  es,  fs,  gs,  ss,  cr0, cr3, cr4,           efer,   fs_base, gs_base,
+                  dr0, dr1, dr2, dr3, dr6, dr7, kernel_gs_base}));
+  Registers wanted;
+  wanted.set(gdt_base, 1);
+  const auto refused = vm().write_registers(VcpuId{0}, wanted);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::not_supported);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("gdt_base"));
+  EXPECT_EQ(vm().info().vcpus, 1U);
+}
 
 TEST_F(XenVcpuTest, ThoseThatAreThereAndTheOneThatIsOnline) {
   MICROVMI_NEEDS_DOMAIN(kTiny);

@@ -155,6 +155,21 @@ TEST_F(XenToolTest, NameNumberAndUuidAllSelect) {
   EXPECT_FALSE(init(DriverType::xen, DriverParams().insert("xen.domid", "32000")));
 }
 
+// Debian installs the libraries of several releases side by side; the newer one is the same here,
+// by a name that is not that of the Xen that runs.
+TEST_F(XenToolTest, OfSeveralReleasesTheOneThatRunsIsTaken) {
+  MICROVMI_NEEDS_DOMAIN(kTiny);
+  ASSERT_NO_FATAL_FAILURE(use(kTiny));
+  const std::filesystem::path folder = "/tmp/newer";
+  std::filesystem::create_directories(folder);
+  std::filesystem::create_symlink("/lib64/libxenctrl.so.4.17", folder / "libxenctrl.so.4.20");
+  const std::string path = "LD_LIBRARY_PATH=" + folder.string() + ":$LD_LIBRARY_PATH";
+  const Ran both = shell("env " + path + " microvmi info --json" + id());
+  EXPECT_EQ(both.status, 0) << both.output;
+  EXPECT_THAT(both.output, testing::HasSubstr("\"4.17\""));
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(XenToolTest, ReadAndTranslateByVirtualAddress) {
   MICROVMI_NEEDS_DOMAIN(kTiny);
   ASSERT_NO_FATAL_FAILURE(use(kTiny));

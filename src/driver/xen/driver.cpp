@@ -81,7 +81,7 @@ class XenDriver final : public Driver {
   Guest guest_;
   std::optional<std::string> name_;
   XenMemory memory_{guest_};
-  XenRunControl run_control_{guest_};
+  XenRunControl run_control_{guest_, memory_.kept()};
   VcpuState state_{guest_};
   std::shared_ptr<Events> events_ = std::make_shared<Events>(guest_, state_, kClaims);
   std::optional<PageRightsControl> rights_{};

@@ -145,8 +145,9 @@ Expected<void> Events::drain() {
       return fail(Errc::protocol, fmt::format("Xen tells events of version {}, not {}",
                                               told.version(), kEventVersion));
     const std::uint32_t vcpu = told.vcpu();
+    // Xen counts what it waits for: each request needs its answer, also where another follows it.
+    if (waiting_.contains(vcpu)) dismiss(vcpu);
     waiting_[vcpu] = {.request = told, .ticket = ++ticket_};
-    std::erase(queue_, vcpu);
     if (is_wanted(told))
       queue_.push_back(vcpu);
     else

@@ -74,6 +74,9 @@ class Events final : public ReplySink,
   [[nodiscard]] Expected<void> check_page_access();
   [[nodiscard]] Expected<void> take_claim();
   [[nodiscard]] Errno enable(RingPage& page);
+  [[nodiscard]] Errno take_ring();
+  void adopt(void* page);
+  void give_back();
   void let_all_go();
 
   // What is set is made what was asked for.
@@ -84,6 +87,7 @@ class Events final : public ReplySink,
   // Everything that is in the ring, to where it belongs.
   Expected<void> drain();
   Expected<void> answer(std::uint32_t vcpu, const AnyReply& reply);
+  void dismiss(std::uint32_t vcpu);
   void put(const Message& response);
   void answer_unwanted();
   [[nodiscard]] bool all_taken(const Domain& now) const;

@@ -9,6 +9,10 @@
 
 namespace microvmi::xen {
 
+// x86 has 52 bits of physical address at most (Intel SDM vol. 3A 4.1.4). A page-table entry of ours
+// has no room for more of a frame, and a mapping of such a frame would show another one.
+inline constexpr std::uint64_t kFrameLimit = 1ULL << 40;
+
 // Numbers are given again to later domains; the uuid tells them apart.
 class Guest {
  public:

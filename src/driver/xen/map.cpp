@@ -23,9 +23,6 @@ constexpr std::uint64_t kBrokenType = 0xd0000000;
 constexpr std::uint64_t kLowEnd = 0xf0000;
 constexpr std::uint64_t kHighBegin = 0x100000;
 
-// x86 has 52 bits of physical address at most (Intel SDM vol. 3A 4.1.4).
-constexpr std::uint64_t kMostFrames = 1ULL << 40;
-
 class Scan {
  public:
   explicit Scan(const Guest& guest) : guest_(guest) {}
@@ -61,7 +58,7 @@ class Scan {
 };
 
 MemoryMap bound(std::uint64_t frames) {
-  return {.regions = {{.gpa = Gpa{}, .size = std::min(frames, kMostFrames) * kPageSize}},
+  return {.regions = {{.gpa = Gpa{}, .size = std::min(frames, kFrameLimit) * kPageSize}},
           .exact = false};
 }
 
@@ -70,13 +67,14 @@ Expected<std::uint64_t> frames_of(const Guest& guest) {
   const Errno error = guest.is_hvm() ? guest.xen().last_frame(guest.domid(), last)
                                      : guest.xen().last_host_frame(last);
   if (error != 0) return guest.failure(error, "ask for the last frame");
-  return std::min(last, kMostFrames - 1) + 1;
+  return std::min(last, kFrameLimit - 1) + 1;
 }
 
 // Asking for a page that is populated on demand would populate it.
 bool may_ask(const Guest& guest) {
   std::uint64_t waiting = 0;
-  return guest.xen().pages_on_demand(guest.domid(), waiting) == 0 && waiting == 0;
+  std::uint64_t at_hand = 0;
+  return guest.xen().pages_on_demand(guest.domid(), waiting, at_hand) == 0 && waiting == 0;
 }
 
 Expected<MemoryMap> hvm_map(const Guest& guest, std::uint64_t frames) {

@@ -15,10 +15,6 @@ namespace {
 // from the guest meanwhile.
 constexpr std::size_t kMostFrames = 512;
 
-// x86 has 52 bits of physical address at most (Intel SDM vol. 3A 4.1.4). A page-table entry of ours
-// has no room for more of a frame, and a mapping of such a frame would show another one.
-constexpr std::uint64_t kFrameLimit = 1ULL << 40;
-
 std::span<std::byte> bytes_of(const ReadRequest& request) { return request.into; }
 std::span<const std::byte> bytes_of(const WriteRequest& request) { return request.from; }
 
@@ -135,7 +131,28 @@ std::shared_ptr<const MemoryMap> XenMemory::map() const {
   return map_;
 }
 
+// Pages of an HVM guest may be there only once they are touched, by a mapping of ours as well.
+// Where more have to come than Xen has at hand for it, the one too many ends the guest: until its
+// balloon has given the rest back it must not be read. Where none have to come, none will.
+bool XenMemory::would_end_guest() const {
+  if (is_complete_ || !guest_.is_hvm()) return false;
+  std::uint64_t waiting = 0;
+  std::uint64_t at_hand = 0;
+  if (guest_.xen().pages_on_demand(guest_.domid(), waiting, at_hand) != 0) return false;
+  is_complete_ = waiting == 0;
+  return waiting > at_hand;
+}
+
+template <class AnyRequest>
+bool XenMemory::refuse(std::span<AnyRequest> batch) const {
+  if (!would_end_guest()) return false;
+  for (AnyRequest& one : batch) one.status = Errc::busy;
+  return true;
+}
+
 Expected<void> XenMemory::refresh() {
+  kept_.drop();
+  is_complete_ = false;
   auto built = build_map(guest_);
   if (!built) return std::unexpected(std::move(built.error()));
   const std::lock_guard lock(mutex_);
@@ -145,8 +162,13 @@ Expected<void> XenMemory::refresh() {
   return {};
 }
 
-void XenMemory::read_batch(std::span<ReadRequest> batch) const { Transfer(guest_, batch).run(); }
+void XenMemory::read_batch(std::span<ReadRequest> batch) const {
+  if (refuse(batch) || (batch.size() == 1 && kept_.read(batch.front()))) return;
+  Transfer(guest_, batch).run();
+}
 
-void XenMemory::write_batch(std::span<WriteRequest> batch) { Transfer(guest_, batch).run(); }
+void XenMemory::write_batch(std::span<WriteRequest> batch) {
+  if (!refuse(batch)) Transfer(guest_, batch).run();
+}
 
 }  // namespace microvmi::xen

@@ -39,6 +39,7 @@ Domain domain_of(const xc_domaininfo_t& info) {
              .shutdown = (info.flags & XEN_DOMINF_shutdown) != 0,
              .paused = (info.flags & XEN_DOMINF_paused) != 0,
              .pages = info.tot_pages,
+             .most_pages = info.max_pages,
              .shared_info_frame = info.shared_info_frame,
              .vcpus = info.max_vcpu_id == XEN_INVALID_MAX_VCPU_ID ? 0 : info.max_vcpu_id + 1,
              .online = info.nr_online_vcpus};
@@ -67,12 +68,12 @@ class Native final : public Hypervisor {
     const int running = calls_.xc_version(control_, XENVER_version, nullptr);
     if (running < 0) return cannot("the version of Xen");
     version_ = fmt::format("{}.{}", running >> 16, running & 0xffff);
-    if (running == (4 << 16 | libraries_.release)) return {};
-    return fail(Errc::not_supported,
-                fmt::format("this host runs Xen {}, and the library is libxenctrl.so.4.{}",
-                            version_, libraries_.release),
-                {}, "install the libraries of the Xen that runs");
+    is_for_it_ = running == (4 << 16 | libraries_.release);
+    return {};
   }
+
+  // Whether the library is that of the Xen that runs.
+  [[nodiscard]] bool is_for_it() const { return is_for_it_; }
 
   std::string version() const override { return version_; }
 
@@ -138,10 +139,10 @@ class Native final : public Hypervisor {
   Errno last_host_frame(std::uint64_t& frame) override {
     return errno_of(calls_.xc_maximum_ram_page(control_, &frame));
   }
-  Errno pages_on_demand(std::uint16_t domid, std::uint64_t& pages) override {
-    std::uint64_t total = 0;
-    std::uint64_t cached = 0;
-    return errno_of(calls_.xc_domain_get_pod_target(control_, domid, &total, &cached, &pages));
+  Errno pages_on_demand(std::uint16_t domid, std::uint64_t& pages,
+                        std::uint64_t& at_hand) override {
+    std::uint64_t all = 0;
+    return errno_of(calls_.xc_domain_get_pod_target(control_, domid, &all, &at_hand, &pages));
   }
   Errno frame_types(std::uint16_t domid, std::span<std::uint64_t> frames) override {
     if (!calls_.xc_get_pfn_type_batch) return ENOSYS;
@@ -271,16 +272,28 @@ class Native final : public Hypervisor {
   xenevtchn_handle* events_ = nullptr;
   evtchn_port_t local_ = 0;
   std::string version_{};
+  bool is_for_it_ = false;
 };
 
 }  // namespace
 
+// Of several releases that are installed, the one that runs.
 Expected<std::unique_ptr<Hypervisor>> open() {
-  auto libraries = load_libraries();
-  if (!libraries) return std::unexpected(std::move(libraries.error()));
-  auto out = std::make_unique<Native>(*std::move(libraries));
-  if (auto done = out->start(); !done) return std::unexpected(std::move(done.error()));
-  return out;
+  const auto releases = find_releases();
+  if (!releases) return std::unexpected(releases.error());
+  std::string running;
+  for (const int release : *releases) {
+    auto libraries = load_libraries(release);
+    if (!libraries) return std::unexpected(std::move(libraries.error()));
+    auto out = std::make_unique<Native>(*std::move(libraries));
+    if (auto done = out->start(); !done) return std::unexpected(std::move(done.error()));
+    if (out->is_for_it()) return out;
+    running = out->version();
+  }
+  return fail(Errc::not_supported,
+              fmt::format("this host runs Xen {}, and the library is libxenctrl.so.4.{}", running,
+                          releases->front()),
+              {}, "install the libraries of the Xen that runs");
 }
 
 }  // namespace microvmi::xen::native

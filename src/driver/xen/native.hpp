@@ -28,6 +28,7 @@ struct Domain {
   bool shutdown = false;  // crashed guests that are kept are too
   bool paused = false;
   std::uint64_t pages = 0;
+  std::uint64_t most_pages = 0;  // that Xen lets it have
   std::uint64_t shared_info_frame = 0;
   std::uint32_t vcpus = 0;  // that it can have
   std::uint32_t online = 0;
@@ -90,7 +91,9 @@ class Hypervisor {
   virtual void unmap(void* pages, std::size_t count) = 0;
   virtual Errno last_frame(std::uint16_t domid, std::uint64_t& frame) = 0;
   virtual Errno last_host_frame(std::uint64_t& frame) = 0;
-  virtual Errno pages_on_demand(std::uint16_t domid, std::uint64_t& pages) = 0;
+  // Pages that come when they are touched, and how many there are for them.
+  virtual Errno pages_on_demand(std::uint16_t domid, std::uint64_t& pages,
+                                std::uint64_t& at_hand) = 0;
   // Puts the type of each frame in its place (XEN_DOMCTL_PFINFO_*); ENOSYS in a library without.
   virtual Errno frame_types(std::uint16_t domid, std::span<std::uint64_t> frames) = 0;
 

@@ -11,7 +11,6 @@
 
 #include <array>
 #include <cerrno>
-#include <optional>
 
 #include "driver/xen/native.hpp"
 
@@ -24,23 +23,29 @@ constexpr std::array kOthers{"libxenstore.so.4", "libxenforeignmemory.so.1", "li
 
 std::string control_library(int release) { return fmt::format("libxenctrl.so.4.{}", release); }
 
-std::optional<int> installed_release(int first, int last) {
+std::vector<int> installed_releases(int first, int last) {
+  std::vector<int> out;
   for (int release = last; release >= first; --release)
-    if (Library(control_library(release))) return release;
-  return std::nullopt;
+    if (Library(control_library(release))) out.push_back(release);
+  return out;
 }
 
 std::unexpected<Error> no_control_library() {
   constexpr int kSoon = 40;  // releases that there may be by now
   const std::string known = fmt::format(
       "this driver knows {} to {}", control_library(kFirstRelease), control_library(kLastRelease));
-  auto other = installed_release(kLastRelease + 1, kSoon);
-  if (!other) other = installed_release(0, kFirstRelease - 1);
-  if (other)
+  auto others = installed_releases(kLastRelease + 1, kSoon);
+  if (others.empty()) others = installed_releases(0, kFirstRelease - 1);
+  if (!others.empty())
     return fail(Errc::not_supported,
-                control_library(*other) + " is installed, which is not known; " + known);
+                control_library(others.front()) + " is installed, which is not known; " + known);
   return fail(Errc::not_found, "Xen's library libxenctrl is not installed; " + known, {},
               "install libxenmisc of this host's release");
+}
+
+std::unexpected<Error> not_installed(const char* name, int release) {
+  return fail(Errc::not_found, fmt::format("Xen's library {} is not installed", name), {},
+              fmt::format("install it for {}", control_library(release)));
 }
 
 }  // namespace
@@ -53,21 +58,23 @@ Library::~Library() {
 
 void* Library::find(const char* name) const { return ::dlsym(handle_, name); }
 
-Expected<Libraries> load_libraries() {
-  const auto release = installed_release(kFirstRelease, kLastRelease);
-  if (!release) return no_control_library();
-  Libraries out{.release = *release};
-  out.loaded.emplace_back(control_library(*release));
+Expected<std::vector<int>> find_releases() {
+  auto found = installed_releases(kFirstRelease, kLastRelease);
+  if (found.empty()) return no_control_library();
+  return found;
+}
+
+Expected<Libraries> load_libraries(int release) {
+  Libraries out{.release = release};
+  out.loaded.emplace_back(control_library(release));
   for (const char* name : kOthers) {
     out.loaded.emplace_back(name);
-    if (!out.loaded.back())
-      return fail(Errc::not_found, fmt::format("Xen's library {} is not installed", name), {},
-                  fmt::format("install it for {}", control_library(*release)));
+    if (!out.loaded.back()) return not_installed(name, release);
   }
 #define MICROVMI_XEN_FIND(library, name)                                                 \
   out.calls.name = reinterpret_cast<decltype(&::name)>(out.loaded[library].find(#name)); \
   if (!out.calls.name)                                                                   \
-    return fail(Errc::not_supported, fmt::format("{} has no {}", control_library(*release), #name));
+    return fail(Errc::not_supported, fmt::format("{} has no {}", control_library(release), #name));
   MICROVMI_XEN_CALLS(MICROVMI_XEN_FIND)
 #undef MICROVMI_XEN_FIND
   out.calls.xc_get_pfn_type_batch = reinterpret_cast<decltype(&::xc_get_pfn_type_batch)>(
@@ -106,13 +113,11 @@ int set_monitor(const Calls& calls, xc_interface* control, const MonitorSwitch& 
 }
 
 Expected<std::string> find_libraries() {
-  const auto release = installed_release(kFirstRelease, kLastRelease);
-  if (!release) return no_control_library();
+  const auto releases = find_releases();
+  if (!releases) return std::unexpected(releases.error());
   for (const char* name : kOthers)
-    if (!Library(name))
-      return fail(Errc::not_found, fmt::format("Xen's library {} is not installed", name), {},
-                  fmt::format("install it for {}", control_library(*release)));
-  return control_library(*release);
+    if (!Library(name)) return not_installed(name, releases->front());
+  return control_library(releases->front());
 }
 
 Expected<void> check_host() {

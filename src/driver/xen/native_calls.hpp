@@ -74,8 +74,10 @@ struct Libraries {
   Calls calls{};
 };
 
-// An error names what is missing or unknown.
-[[nodiscard]] Expected<Libraries> load_libraries();
+// The releases that are installed and known, the newest first; several may be, side by side. An
+// error names what is missing or unknown.
+[[nodiscard]] Expected<std::vector<int>> find_releases();
+[[nodiscard]] Expected<Libraries> load_libraries(int release);
 
 struct MonitorSwitch {
   std::uint16_t domid;

@@ -25,36 +25,52 @@ constexpr std::uint64_t kFrameBits = 0x000ffffffffff000;  // of a page-table ent
 constexpr std::uint64_t kPresent = 1;
 constexpr std::uint64_t kLarge = 1 << 7;
 
-// 16 TiB: more than any PV guest has, so that a number of the guest cannot keep us busy.
-constexpr std::uint64_t kMostPfn = 1ULL << 32;
+// The list is the guest's, and must not keep us busy or fill our memory. Its length: what Xen lets
+// the guest have, holes as large, and those below 4 GiB that it may have taken over from the host.
+constexpr std::uint64_t kMostPfn = 1ULL << 32;  // 16 TiB, more than any PV guest has
+constexpr std::uint64_t kHolesBelow4G = 1ULL << 20;
+std::uint64_t most_pfns(const Domain& domain) {
+  return std::min(kMostPfn, 2 * std::min(kMostPfn, domain.most_pages) + kHolesBelow4G);
+}
+
+// What it names: as many pages as it has, and some that come or go meanwhile.
+std::uint64_t most_named(const Domain& domain) {
+  constexpr std::uint64_t kMore = 1ULL << 16;
+  return std::min(kMostPfn, domain.pages) * 2 + kMore;
+}
 
 class Table {
  public:
   explicit Table(const Guest& guest) : guest_(guest) {}
 
-  bool start(std::uint64_t shared_info) {
+  bool start(const Domain& domain) {
     Page page{};
-    if (!read(shared_info, page)) return false;
+    if (!read(domain.shared_info_frame, page)) return false;
     max_pfn_ = load(page, kMaxPfn, 8);
     cr3_ = load(page, kTableCr3, 8);
     address_ = load(page, kTableAddress, 8);
     const std::uint64_t lists = load(page, kListOfLists, 8);
-    if (max_pfn_ == 0 || max_pfn_ > kMostPfn) return false;
+    if (max_pfn_ == 0 || max_pfn_ > most_pfns(domain)) return false;
     if (cr3_ != 0) return true;
     return lists != 0 && lists != ~0ULL && read(lists, lists_);
   }
 
-  // Every machine frame that the guest has; others that it names are not its own.
-  void collect(Runs& into, std::uint64_t frames) {
+  // Every machine frame that the guest has; others that it names are not its own. False where it
+  // names more than `most`.
+  bool collect(Runs& into, std::uint64_t frames, std::uint64_t most) {
     Page page{};
     for (std::uint64_t i = 0; i * kFramesPerPage < max_pfn_; ++i) {
       const auto holder = cr3_ != 0 ? linear(i) : listed(i);
       if (!holder || !read(*holder, page)) continue;
       const std::uint64_t left = max_pfn_ - i * kFramesPerPage;
-      for (std::uint64_t k = 0; k < std::min(kFramesPerPage, left); ++k)
-        if (const std::uint64_t frame = load(page, k * 8, 8); frame < frames)
-          add_frame(into, frame);
+      for (std::uint64_t k = 0; k < std::min(kFramesPerPage, left); ++k) {
+        const std::uint64_t frame = load(page, k * 8, 8);
+        if (frame >= frames) continue;
+        if (most-- == 0) return false;
+        add_frame(into, frame);
+      }
     }
+    return true;
   }
 
  private:
@@ -117,8 +133,8 @@ Expected<MemoryMap> pv_map(const Guest& guest, std::uint64_t frames) {
   if (!now) return std::unexpected(now.error());
   const auto table = std::make_unique<Table>(guest);
   Runs runs;
-  if (table->start(now->shared_info_frame)) table->collect(runs, frames);
   // A guest that has just started has filled in nothing yet.
+  if (!table->start(*now) || !table->collect(runs, frames, most_named(*now))) runs.clear();
   return MemoryMap{.regions = regions_of(std::move(runs)), .exact = true};
 }
 

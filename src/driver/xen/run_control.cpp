@@ -7,10 +7,12 @@ namespace microvmi::xen {
 Expected<void> XenRunControl::pause() {
   if (const Errno error = guest_.xen().pause(guest_.domid()); error != 0)
     return guest_.failure(error, "pause the vcpus");
+  kept_.begin();
   return {};
 }
 
 Expected<void> XenRunControl::resume() {
+  kept_.end();
   if (const Errno error = guest_.xen().unpause(guest_.domid()); error != 0)
     return guest_.failure(error, "resume the vcpus");
   return {};

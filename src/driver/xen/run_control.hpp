@@ -2,14 +2,14 @@
 // XenRunControl: Xen counts pauses, so that ours are added to those of others and taken off again.
 #pragma once
 
-#include "driver/xen/guest.hpp"
+#include "driver/xen/kept_pages.hpp"
 #include "microvmi/control.hpp"
 
 namespace microvmi::xen {
 
 class XenRunControl final : public RunControl {
  public:
-  explicit XenRunControl(const Guest& guest) : guest_(guest) {}
+  XenRunControl(const Guest& guest, KeptPages& kept) : guest_(guest), kept_(kept) {}
 
   Expected<void> pause() override;
   Expected<void> resume() override;
@@ -17,6 +17,7 @@ class XenRunControl final : public RunControl {
 
  private:
   const Guest& guest_;
+  KeptPages& kept_;
 };
 
 // Paused for as long as this lives, whatever becomes of it.

@@ -45,6 +45,29 @@ Errno Events::enable(RingPage& page) {
   return guest_.xen().enable_ring(guest_.domid(), page);
 }
 
+void Events::adopt(void* page) {
+  page_ = page;
+  ring_.emplace(page_);
+}
+
+void Events::give_back() {
+  ring_.reset();
+  guest_.xen().unbind();
+  guest_.xen().unmap_ring(page_);
+  static_cast<void>(guest_.xen().disable_ring(guest_.domid()));
+}
+
+// A new ring, bound; nothing of it is left where that fails.
+Errno Events::take_ring() {
+  RingPage page;
+  Errno error = enable(page);
+  if (error != 0) return error;
+  error = guest_.xen().bind(guest_.domid(), page.port);
+  adopt(page.page);
+  if (error != 0) give_back();
+  return error;
+}
+
 Expected<void> Events::need_ring() {
   if (ring_) return {};
   if (closed_) return fail(Errc::disconnected, "the vm is gone");
@@ -57,14 +80,12 @@ Expected<void> Events::need_ring() {
         fmt::format("this Xen has vm_event {}, and this driver knows {}", version, kEventVersion));
   if (auto done = take_claim(); !done) return done;
   const bool left = claim_ && claim_->was_left();
-  RingPage page;
-  Errno error = enable(page);
-  if (error == 0) error = guest_.xen().bind(guest_.domid(), page.port);
+  Errno error = take_ring();
+  if (error == 0 && left) {
+    let_all_go();
+    error = take_ring();
+  }
   if (error != 0) {
-    if (page.page) {
-      guest_.xen().unmap_ring(page.page);
-      static_cast<void>(guest_.xen().disable_ring(guest_.domid()));
-    }
     // Whatever is there was not left by us, or is still to be ended by the next one.
     if (claim_ && !left) claim_->give_up();
     claim_.reset();
@@ -76,17 +97,16 @@ Expected<void> Events::need_ring() {
                   {}, "end that program, or run it again and let it end by itself");
     return guest_.failure(error, "take the event ring");
   }
-  page_ = page.page;
-  ring_.emplace(page_);
-  if (left) let_all_go();
   return {};
 }
 
-// Xen counts what a vCPU waits for, and ignores an answer that none waits for.
+// Xen counts what a vCPU waits for, and ignores an answer that none waits for. A ring in which
+// there were more answers than requests is of no more use: an answer could get the place of a
+// request.
 void Events::let_all_go() {
-  const auto now = guest_.look();
-  if (!now) return;
-  for (std::uint32_t i = 0; i < now->vcpus; ++i) put(release_of(i));
+  if (const auto now = guest_.look())
+    for (std::uint32_t i = 0; i < now->vcpus; ++i) put(release_of(i));
+  give_back();
 }
 
 std::map<std::uint32_t, std::uint64_t> Events::times() const {
@@ -113,31 +133,40 @@ void Events::wait_until_they_ran(const std::map<std::uint32_t, std::uint64_t>& b
   }
 }
 
-// While the domain stands still nothing new comes, and what is there is all there is.
+// Answered, whatever becomes of it.
+void Events::dismiss(std::uint32_t vcpu) {
+  if (answer(vcpu, Proceed{}) || !waiting_.contains(vcpu)) return;
+  put(release_of(vcpu));
+  std::erase(queue_, vcpu);
+  waiting_.erase(vcpu);
+}
+
+// While the domain stands still nothing new comes, and what is there is all there is. vCPUs that
+// had waited for a place in the ring take it when they run again, so it is looked at once more
+// until there is nothing in it: of what is in it when the ring is given back, nobody lets the vCPUs
+// go.
 void Events::close() {
+  constexpr int kRounds = 64;  // each serves a ring full of vCPUs, of which there are 512 at most
   closed_ = true;
   if (!ring_) return;
   asked_.clear();
-  std::map<std::uint32_t, std::uint64_t> before;
-  {
-    const Standstill still(guest_);
-    static_cast<void>(apply().has_value());
-    static_cast<void>(drain().has_value());
-    while (!waiting_.empty()) {
-      const std::uint32_t vcpu = waiting_.begin()->first;
-      if (answer(vcpu, Proceed{})) continue;
-      if (waiting_.contains(vcpu)) {
-        put(release_of(vcpu));
-        waiting_.erase(vcpu);
+  for (int round = 0; round < kRounds; ++round) {
+    std::map<std::uint32_t, std::uint64_t> before;
+    {
+      const Standstill still(guest_);
+      if (round == 0) static_cast<void>(apply().has_value());
+      static_cast<void>(drain().has_value());
+      while (!waiting_.empty()) dismiss(waiting_.begin()->first);
+      if (answered_.empty()) {
+        give_back();
+        break;
       }
+      before = times();
+      answered_.clear();
     }
-    before = times();
+    wait_until_they_ran(before);
   }
-  wait_until_they_ran(before);
-  ring_.reset();
-  guest_.xen().unbind();
-  guest_.xen().unmap_ring(page_);
-  static_cast<void>(guest_.xen().disable_ring(guest_.domid()));
+  if (ring_) give_back();
   if (claim_) claim_->give_up();
   claim_.reset();
 }

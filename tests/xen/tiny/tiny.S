@@ -9,6 +9,10 @@
         .set kPhys32Entry, 18               /* XEN_ELFNOTE_PHYS32_ENTRY, xen/include/public/elfnote.h */
         .set kHvmOp, 34                     /* __HYPERVISOR_hvm_op, public/xen.h */
         .set kGuestRequest, 24              /* HVMOP_guest_request_vm_event, public/hvm/hvm_op.h */
+        .set kVcpuOp, 24                    /* __HYPERVISOR_vcpu_op, public/xen.h */
+        .set kInitialise, 0                 /* VCPUOP_initialise, public/vcpu.h */
+        .set kUp, 1                         /* VCPUOP_up */
+        .set kStartMagic, 0x336ec578        /* public/arch-x86/hvm/start_info.h, the command line at 24 */
         .set kLeaf, 0x40004d56              /* behind Xen's own leaves */
 
         .section .note.Xen, "a", @note
@@ -21,6 +25,14 @@
         .globl start
 start:  cli
         movl $stack_top, %esp
+        cmpl $kStartMagic, (%ebx)
+        jne 1f
+        movl 24(%ebx), %esi
+        testl %esi, %esi
+        jz 1f
+        movb (%esi), %al
+        movb %al, wish
+1:
         movl $pd, %edi                      /* one GiB, in pages of 2 MiB */
         movl $0x83, %eax
         movl $512, %ecx
@@ -180,6 +192,35 @@ on_other:
         hlt
         jmp on_other
 
+/* Where the command line begins with 2: the second vCPU, which does a part of the same. */
+start_second:
+        cmpb $'2', wish
+        jne 1f
+        movl $kVcpuOp, %eax
+        movl $kInitialise, %edi
+        movl $1, %esi
+        movl $second_context, %edx
+        vmmcall
+        movl $kVcpuOp, %eax
+        movl $kUp, %edi
+        movl $1, %esi
+        xorl %edx, %edx
+        vmmcall
+1:      ret
+second: movabs $0x2222222222222222, %r8
+2:      movl $pml4b, %eax
+        movq %rax, %cr3
+        incq second_cr3_writes
+        movl $pml4a, %eax
+        movq %rax, %cr3
+        incq second_cr3_writes
+        incq second_ticks
+        movl $kSpin, %ecx
+3:      pause
+        decl %ecx
+        jnz 3b
+        jmp 2b
+
 fill_idt:
         xorl %ecx, %ecx
 1:      leaq on_other(%rip), %rax
@@ -258,6 +299,7 @@ tell_all:
         TELL_RAX cr4_without_tsd
         movq %cr0, %rax
         TELL_RAX cr0_without_mp
+        call start_second
         TELL ready, 1
         ret
 
@@ -307,11 +349,19 @@ gdtr:   .word gdt_end - gdt - 1
 idtr:   .word 511
         .quad idt
 scratch: .fill 16
+wish:   .byte 0
+        .align 8
+second_context:                             /* public/hvm/hvm_vcpu.h: VCPU_HVM_MODE_64B */
+        .long 1, 0
+        .quad 0, 0, 0, 0                    /* rax, rcx, rdx, rbx */
+        .quad second_stack_top, 0, 0, 0     /* rsp, rbp, rsi, rdi */
+        .quad second, 2                     /* rip, rflags */
+        .quad 0x80010031, pml4a, 0x20, 0xd01  /* cr0, cr3, cr4, efer: as the first one has them */
         .align 16
 idt:    .fill 512
 tss:    .fill 0x68
         .align 4096
-/* In the order of Counters in truth.hpp. */
+/* In the order of Counters in domain.hpp. */
 counters:
 ticks:  .quad 0
 cr3_writes: .quad 0
@@ -325,6 +375,8 @@ table_reads: .quad 0
 requests: .quad 0
 debugs: .quad 0
 breakpoints: .quad 0
+second_cr3_writes: .quad 0
+second_ticks: .quad 0
         .align 4096
 pml4a:  .quad pdpt + 3
         .fill 4088
@@ -337,5 +389,7 @@ pd1:    .quad pt + 3
         .fill 4088
 pt:     .quad kStampStart + 0x5000 + 3
         .fill 4088
+        .fill 256
+second_stack_top:
         .fill 4096
 stack_top:

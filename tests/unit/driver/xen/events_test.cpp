@@ -1,58 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Events on a ring of our own: the software breakpoint, which TCG never delivers, page access,
-// which AMD does not have, and what becomes of everything that is not asked for.
-#include "driver/xen/events.hpp"
-
-#include <gmock/gmock.h>
-
-#include "support/temp_folder.hpp"
-#include "unit/driver/xen/simulated_xen.hpp"
+// which AMD does not have, and what each reply becomes.
+#include "unit/driver/xen/events_fixture.hpp"
 
 namespace microvmi::xen {
 namespace {
 
-using namespace std::chrono_literals;
 using test::xen::said;
-
-class SimulatedXenEvents : public testing::Test, public ContextWriter {
- protected:
-  Expected<void> write_context(std::uint32_t vcpu, const Registers& wanted) override {
-    written.emplace_back(vcpu, wanted);
-    return {};
-  }
-  [[nodiscard]] std::shared_ptr<Events> make() {
-    return std::make_shared<Events>(guest, *this, folder.path().string());
-  }
-  [[nodiscard]] Expected<Event> next() { return events->next(Wait::at_most(10s)); }
-  template <class E>
-  [[nodiscard]] Caught<E> caught() {
-    auto event = next();
-    if (!event) throw std::runtime_error(to_text(event.error()));
-    return std::get<Caught<E>>(*std::move(event));
-  }
-
-  test::TempFolder folder;
-  std::shared_ptr<test::xen::SimulatedXen> xen = std::make_shared<test::xen::SimulatedXen>();
-  Guest guest{xen, xen->one};
-  std::vector<std::pair<std::uint32_t, Registers>> written;
-  std::shared_ptr<Events> events = make();
-};
-
-TEST_F(SimulatedXenEvents, TheRingIsTakenWhenSomethingIsAskedFor) {
-  EXPECT_EQ(events->next(Wait::at_most(1ms)).error().code, Errc::timed_out);
-  EXPECT_EQ(events->release(VcpuId{0}, Cpuid::Filter{}).error().code, Errc::not_found);
-  EXPECT_EQ(xen->rings, 0);
-  ASSERT_TRUE(events->intercept(VcpuId{0}, Cpuid::Filter{}));
-  EXPECT_EQ(xen->rings, 1);
-  EXPECT_THAT(xen->on, testing::ElementsAre(std::pair(Monitor::cpuid, 0U)));
-  ASSERT_TRUE(events->intercept(VcpuId{1}, Cpuid::Filter{}));
-  ASSERT_TRUE(events->release(VcpuId{0}, Cpuid::Filter{}));
-  EXPECT_EQ(xen->on.size(), 1U) << "the other vCPU's is still asked for";
-  ASSERT_TRUE(events->release(VcpuId{1}, Cpuid::Filter{}));
-  EXPECT_TRUE(xen->on.empty());
-  events->close();
-  EXPECT_FALSE(xen->ring_is_taken);
-}
 
 TEST_F(SimulatedXenEvents, ABreakpointIsGivenToTheGuestOrKeptFromIt) {
   ASSERT_TRUE(events->intercept(kEveryVcpu, Int3::Filter{}));
@@ -99,33 +53,6 @@ TEST_F(SimulatedXenEvents, ABreakpointIsSteppedOverByWritingRip) {
   EXPECT_EQ(said(xen->responses.at(0)).flags, test::xen::kPaused | test::xen::kSetsRegisters);
   EXPECT_EQ(said(xen->responses[0]).rip, 0x1001U);
   EXPECT_FALSE(events->write(0, wanted)) << "it waits no more";
-}
-
-TEST_F(SimulatedXenEvents, AllThatCameWithOneNoticeIsTold) {
-  xen->one.vcpus = xen->one.online = 8;
-  ASSERT_TRUE(events->intercept(kEveryVcpu, CrWrite::Filter{Reg::cr3}));
-  std::vector<Message> requests;
-  for (std::uint32_t i = 0; i < 8; ++i) requests.push_back(test::xen::cr3_write(i, 0x1000, 0x2000));
-  xen->happen(requests);
-  EXPECT_EQ(xen->notices, 1U);
-  for (std::uint32_t i = 0; i < 8; ++i) EXPECT_EQ(caught<CrWrite>().vcpu(), VcpuId{i});
-  EXPECT_EQ(xen->responses.size(), 8U);
-}
-
-TEST_F(SimulatedXenEvents, WhatNobodyAskedForIsAnswered) {
-  ASSERT_TRUE(events->intercept(VcpuId{0}, CrWrite::Filter{Reg::cr3}));
-  xen->happen({test::xen::cr3_write(1, 1, 2), test::xen::breakpoint(0, 0x1000, 1)});
-  EXPECT_EQ(events->next(Wait::at_most(1ms)).error().code, Errc::timed_out);
-  EXPECT_EQ(xen->responses.size(), 2U);
-  EXPECT_EQ(xen->traps.size(), 1U) << "the breakpoint is the guest's own";
-}
-
-TEST_F(SimulatedXenEvents, WhatIsReleasedBeforeItIsTakenIsAnswered) {
-  ASSERT_TRUE(events->intercept(VcpuId{0}, CrWrite::Filter{Reg::cr3}));
-  xen->happen({test::xen::cr3_write(0, 1, 2)});
-  ASSERT_TRUE(events->release(VcpuId{0}, CrWrite::Filter{Reg::cr3}));
-  EXPECT_EQ(xen->responses.size(), 1U);
-  EXPECT_EQ(events->next(Wait::at_most(1ms)).error().code, Errc::timed_out);
 }
 
 TEST_F(SimulatedXenEvents, AWriteIsGivenAnotherValueThroughTheContext) {
@@ -250,88 +177,7 @@ TEST_F(SimulatedXenEvents, WhatTheMonitorCannotDoIsNamed) {
   EXPECT_EQ(xen->rings, 0);
 }
 
-TEST_F(SimulatedXenEvents, OfAnotherVersionIsNoEvent) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  xen->happen({test::xen::of_version(test::xen::cpuid(0, 0, 0), 6)});
-  EXPECT_EQ(next().error().code, Errc::protocol);
-}
-
-TEST_F(SimulatedXenEvents, ClosingAnswersEverythingAndUndoesAll) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Int3::Filter{}));
-  xen->happen({test::xen::cpuid(0, 0x1000, 1)});
-  auto taken = caught<Cpuid>();
-  xen->happen({test::xen::breakpoint(1, 0x2000, 2)});
-  events->close();
-  EXPECT_EQ(xen->responses.size(), 2U);
-  EXPECT_EQ(xen->traps.size(), 1U);
-  EXPECT_TRUE(xen->on.empty());
-  EXPECT_FALSE(xen->ring_is_taken);
-  EXPECT_EQ(xen->pauses, 0);
-  EXPECT_EQ(taken.reply(Proceed{}).error().code, Errc::disconnected);
-  EXPECT_EQ(events->intercept(kEveryVcpu, Cpuid::Filter{}).error().code, Errc::disconnected);
-}
-
-TEST_F(SimulatedXenEvents, EveryVcpuThatWaitsIsBusy) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  xen->happen({test::xen::cpuid(0, 0, 0), test::xen::cpuid(1, 0, 0)});
-  const auto first = caught<Cpuid>();
-  const auto second = caught<Cpuid>();
-  EXPECT_EQ(next().error().code, Errc::busy);
-}
-
-TEST_F(SimulatedXenEvents, ADomainThatDiesEndsTheWait) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  xen->gone = true;
-  EXPECT_EQ(next().error().code, Errc::disconnected);
-  events->close();
-  EXPECT_EQ(xen->disabled, 1);
-}
-
-TEST_F(SimulatedXenEvents, AWaitIsCancelled) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  std::stop_source stop;
-  stop.request_stop();
-  EXPECT_EQ(events->next(Wait{.stop = stop.get_token()}).error().code, Errc::cancelled);
-}
-
-TEST_F(SimulatedXenEvents, ARingOfAnotherProgramIsBusyAndLeftAlone) {
-  xen->ring_is_taken = true;
-  const auto asked = events->intercept(kEveryVcpu, Cpuid::Filter{});
-  ASSERT_FALSE(asked);
-  EXPECT_EQ(asked.error().code, Errc::busy);
-  EXPECT_THAT(asked.error().message, testing::HasSubstr("domain 5"));
-  EXPECT_EQ(xen->disabled, 0);
-  EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
-  // And one of ours that lives.
-  xen->ring_is_taken = false;
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  const auto second = make();
-  EXPECT_EQ(second->intercept(kEveryVcpu, Cpuid::Filter{}).error().code, Errc::busy);
-  EXPECT_EQ(xen->disabled, 0);
-  events->close();
-  EXPECT_TRUE(second->intercept(kEveryVcpu, Cpuid::Filter{}));
-  second->close();
-}
-
-TEST_F(SimulatedXenEvents, ARingThatWasLeftBehindIsTakenOverAndItsVcpusGoOn) {
-  ASSERT_TRUE(events->intercept(kEveryVcpu, Cpuid::Filter{}));
-  xen->happen({test::xen::cpuid(1, 0, 0)});
-  events.reset();  // without close(), as when its program is killed
-  xen->responses.clear();
-  events = make();
-  ASSERT_TRUE(events->intercept(kEveryVcpu, CrWrite::Filter{Reg::cr3}));
-  EXPECT_EQ(xen->disabled, 1);
-  EXPECT_EQ(xen->rings, 2);
-  ASSERT_EQ(xen->responses.size(), 2U);
-  for (std::uint32_t i = 0; i < 2; ++i) {
-    EXPECT_EQ(said(xen->responses[i]).vcpu, i);
-    EXPECT_EQ(said(xen->responses[i]).flags, test::xen::kPaused);
-    EXPECT_EQ(said(xen->responses[i]).version, 7U);
-  }
-  xen->happen({test::xen::cr3_write(0, 1, 2)});
-  EXPECT_EQ(caught<CrWrite>()->new_value, 2U);
-}
+// As many vCPUs as the ring has places, and more.
 
 }  // namespace
 }  // namespace microvmi::xen

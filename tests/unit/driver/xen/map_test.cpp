@@ -122,6 +122,36 @@ TEST_F(SimulatedXenMap, OfAPvGuestIsItsTree) {
   EXPECT_EQ(build()->regions, std::vector{region(0x50, 3)});
 }
 
+// A page of the list that is everywhere names the same pages again and again.
+TEST_F(SimulatedXenMap, OfAPvGuestThatNamesMoreThanItHasIsABound) {
+  xen->one.hvm = false;
+  xen->one.shared_info_frame = 0x900;
+  xen->one.pages = 4;
+  xen->one.most_pages = 1U << 20U;
+  xen->last = 0xffff;
+  put(0x900, 3088, 2'000'000);
+  put(0x900, 3088 + 8, 0x901);
+  for (std::uint64_t i = 0; i < 512; ++i) put(0x901, i * 8, 0x902);
+  for (std::uint64_t i = 0; i < 512; ++i) put(0x902, i * 8, 0x903);
+  for (std::uint64_t i = 0; i < 512; ++i) put(0x903, i * 8, 0x50 + 2 * i);
+  const auto map = build();
+  ASSERT_TRUE(map);
+  EXPECT_FALSE(map->exact);
+  EXPECT_EQ(map->regions, std::vector{region(0, 0x10000)});
+  EXPECT_LT(xen->maps, 300U) << "it read on for as long as the guest told it to";
+}
+
+TEST_F(SimulatedXenMap, OfAPvGuestWhoseListIsLongerThanXenLetsItHaveIsABound) {
+  xen->one.hvm = false;
+  xen->one.shared_info_frame = 0x900;
+  xen->one.most_pages = 1000;
+  xen->last = 0xfff;
+  put(0x900, 3088, (1U << 20U) + 2001);
+  put(0x900, 3088 + 8, 0x901);
+  EXPECT_FALSE(build()->exact);
+  EXPECT_EQ(xen->maps, 1U) << "its list was read";
+}
+
 TEST_F(SimulatedXenMap, OfAPvGuestWithoutAListIsABound) {
   xen->one.hvm = false;
   xen->one.shared_info_frame = 0x900;

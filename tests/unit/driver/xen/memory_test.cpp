@@ -116,6 +116,22 @@ TEST_F(SimulatedXenMemory, NorOfAnotherThatHasItsNumber) {
   EXPECT_EQ(memory.refresh().error().code, Errc::disconnected);
 }
 
+// A mapping makes such a page come, and Xen ends a guest for which there is none.
+TEST_F(SimulatedXenMemory, WhereMorePagesHaveToComeThanThereAreNothingIsMapped) {
+  std::array<std::byte, 8> bytes{};
+  xen->on_demand = 9;
+  xen->at_hand = 8;
+  EXPECT_EQ(memory.read(Gpa{0x1000}, bytes).error().code, Errc::busy);
+  EXPECT_EQ(memory.write(Gpa{0x1000}, bytes).error().code, Errc::busy);
+  EXPECT_EQ(xen->maps, 0U);
+  xen->on_demand = 8;
+  EXPECT_TRUE(memory.read(Gpa{0x1000}, bytes));
+  xen->at_hand = 7;  // it was told to have less
+  EXPECT_EQ(memory.read(Gpa{0x1000}, bytes).error().code, Errc::busy);
+  xen->on_demand = 0;
+  EXPECT_TRUE(memory.read(Gpa{0x1000}, bytes));
+}
+
 TEST_F(SimulatedXenMemory, ASnapshotOfTheMapStays) {
   xen->one.pages = xen->frames.size();
   const auto map = memory.map();

@@ -18,10 +18,19 @@ SimulatedXen::~SimulatedXen() { ::close(channel_); }
 
 void SimulatedXen::happen(const std::vector<Message>& requests) {
   if (!front_) return;
+  waiting_for_room_.insert(waiting_for_room_.end(), requests.begin(), requests.end());
+  admit();
+}
+
+// A vCPU whose request finds no place waits, and tries again when it may run.
+void SimulatedXen::admit() {
   bool any = false;
-  for (const Message& one_request : requests) {
+  while (front_ && pauses <= 0 && !waiting_for_room_.empty()) {
     bool notice = false;
-    if (front_->push(one_request, notice)) any = any || notice;
+    if (!front_->push(waiting_for_room_.front(), notice)) break;
+    waiting_for_room_.pop_front();
+    ++unanswered;
+    any = any || notice;
   }
   if (!any) return;
   ++notices;
@@ -36,6 +45,7 @@ Errno SimulatedXen::domains(std::vector<Domain>& out) {
 }
 
 Errno SimulatedXen::domain(std::uint16_t domid, Domain& out) {
+  const std::lock_guard lock(mutex_);
   if (gone || domid != one.domid) return ESRCH;
   out = one;
   out.paused = pauses > 0;
@@ -43,19 +53,23 @@ Errno SimulatedXen::domain(std::uint16_t domid, Domain& out) {
 }
 
 Errno SimulatedXen::pause(std::uint16_t) {
+  const std::lock_guard lock(mutex_);
   if (gone) return ESRCH;
   ++pauses;
   return 0;
 }
 
 Errno SimulatedXen::unpause(std::uint16_t) {
+  const std::lock_guard lock(mutex_);
   if (gone) return ESRCH;
   --pauses;
+  admit();
   return 0;
 }
 
 void* SimulatedXen::map(std::uint16_t, bool writable, std::span<const std::uint64_t> wanted,
                         std::span<int> errors) {
+  const std::lock_guard lock(mutex_);
   if (gone) {
     errno = ESRCH;
     return nullptr;
@@ -78,6 +92,7 @@ void* SimulatedXen::map(std::uint16_t, bool writable, std::span<const std::uint6
 }
 
 void SimulatedXen::unmap(void* pages, std::size_t count) {
+  const std::lock_guard lock(mutex_);
   const auto node = mappings_.extract(pages);
   const Mapping& mapping = node.mapped();
   mapped -= count;
@@ -94,14 +109,16 @@ Errno SimulatedXen::last_host_frame(std::uint64_t& frame) {
   frame = last;
   return 0;
 }
-Errno SimulatedXen::pages_on_demand(std::uint16_t, std::uint64_t& pages) {
+Errno SimulatedXen::pages_on_demand(std::uint16_t, std::uint64_t& pages, std::uint64_t& given) {
   pages = on_demand;
+  given = at_hand;
   return 0;
 }
 
 Errno SimulatedXen::frame_types(std::uint16_t, std::span<std::uint64_t> types) {
   if (!knows_types) return ENOSYS;
   if (types.size() > 1024) return E2BIG;
+  const std::lock_guard lock(mutex_);
   asked_types += types.size();
   for (std::uint64_t& type : types) type = frames.contains(type) ? 0 : 0xf0000000;
   return 0;
@@ -157,6 +174,8 @@ Errno SimulatedXen::capabilities(std::uint16_t, std::uint32_t& out) {
 Errno SimulatedXen::enable_ring(std::uint16_t, RingPage& out) {
   if (ring_is_taken) return EBUSY;
   ring_is_taken = true;
+  unanswered = 0;
+  waiting_for_room_.clear();
   ++rings;
   out = {page_.data(), 3};
   page_.fill(std::byte{});
@@ -167,6 +186,7 @@ Errno SimulatedXen::enable_ring(std::uint16_t, RingPage& out) {
 Errno SimulatedXen::disable_ring(std::uint16_t) {
   ++disabled;
   ring_is_taken = false;
+  front_.reset();
   on.clear();
   return gone ? ESRCH : 0;
 }
@@ -200,7 +220,11 @@ Errno SimulatedXen::take_notice() {
 
 Errno SimulatedXen::notify() {
   Message response;
-  while (front_ && front_->pop(response)) responses.push_back(response);
+  while (front_ && front_->pop(response)) {
+    responses.push_back(response);
+    --unanswered;
+  }
+  admit();
   return gone ? ESRCH : 0;
 }
 

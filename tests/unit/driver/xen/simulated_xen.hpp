@@ -5,6 +5,7 @@
 #include <array>
 #include <deque>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <set>
 
@@ -31,7 +32,7 @@ class SimulatedXen final : public microvmi::xen::Hypervisor {
   bool gone = false;
   std::map<std::uint64_t, std::array<std::byte, 4096>> frames{};
   std::uint64_t last = 0xfefff;
-  std::uint64_t on_demand = 0;
+  std::uint64_t on_demand = 0, at_hand = 0;
   bool knows_types = true;
   std::uint32_t bits = 0x1f7b;  // what Xen 4.17 says on AMD
   std::uint32_t version_of_events = 7;
@@ -47,8 +48,9 @@ class SimulatedXen final : public microvmi::xen::Hypervisor {
   std::map<std::uint64_t, std::uint8_t> access{};
   std::size_t maps = 0, mapped = 0, asked_types = 0, notices = 0;
   int pauses = 0, rings = 0, disabled = 0;
+  int unanswered = 0;  // requests in the ring of now, or of the last one when it was given back
 
-  // The guest did something; with one notice for all of them.
+  // The guest did something; with one notice for all of them that have room in the ring.
   void happen(const std::vector<Message>& requests);
   [[nodiscard]] std::byte* ring_page() { return page_.data(); }
 
@@ -63,7 +65,7 @@ class SimulatedXen final : public microvmi::xen::Hypervisor {
   void unmap(void* pages, std::size_t count) override;
   Errno last_frame(std::uint16_t, std::uint64_t& frame) override;
   Errno last_host_frame(std::uint64_t& frame) override;
-  Errno pages_on_demand(std::uint16_t, std::uint64_t& pages) override;
+  Errno pages_on_demand(std::uint16_t, std::uint64_t& pages, std::uint64_t& given) override;
   Errno frame_types(std::uint16_t, std::span<std::uint64_t> types) override;
   Errno guest_width(std::uint16_t, unsigned& bytes) override;
   Errno vcpu(std::uint16_t, std::uint32_t vcpu, VcpuFacts& out) override;
@@ -90,6 +92,8 @@ class SimulatedXen final : public microvmi::xen::Hypervisor {
   Errno notify() override;
 
  private:
+  void admit();
+
   struct Mapping {
     std::vector<std::byte> bytes;
     std::vector<std::uint64_t> frames;
@@ -98,8 +102,10 @@ class SimulatedXen final : public microvmi::xen::Hypervisor {
 
   alignas(4096) std::array<std::byte, 4096> page_{};
   std::optional<Front> front_{};
+  std::deque<Message> waiting_for_room_{};
   int channel_ = -1;
   std::uint64_t time_ = 0;
+  std::mutex mutex_{};  // of what several threads may ask: the domain, its pauses and its frames
   std::map<void*, Mapping> mappings_{};
 };
 
