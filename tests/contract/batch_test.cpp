@@ -2,7 +2,6 @@
 // Batches: each request gets its own answer; and several threads at once.
 #include <mutex>
 #include <random>
-#include <ranges>
 #include <sstream>
 #include <thread>
 
@@ -48,9 +47,9 @@ class Faults {
 std::string difference(std::span<const std::byte> read, std::span<const std::byte> real) {
   const auto [one, other] = std::ranges::mismatch(read, real);
   if (one == read.end() && other == real.end()) return {};
-  const auto differing =
-      std::ranges::count(std::views::iota(std::size_t{0}, std::min(read.size(), real.size())), true,
-                         [&](std::size_t i) { return read[i] != real[i]; });
+  std::size_t differing = 0;
+  for (std::size_t i = 0; i < std::min(read.size(), real.size()); ++i)
+    if (read[i] != real[i]) ++differing;
   std::ostringstream text;
   text << differing << " of " << read.size() << " bytes differ from offset " << one - read.begin();
   return text.str();
