@@ -159,6 +159,7 @@ class ChainData {
 
   [[nodiscard]] std::vector<SystemCall> calls(int fd, std::uint64_t buffer) const {
     std::vector<SystemCall> out;
+    out.reserve(at_.size() + 1);
     for (std::size_t i = 0; i < at_.size(); ++i)
       out.push_back(
           {.number = SYS_ioctl,

@@ -103,6 +103,7 @@ Expected<Injection> KvmControl::injection(Stopped at) {
 // MSR that is what we put there is read again in the other way, which is not wrong, only slow.
 Expected<bool> KvmControl::read_on_the_way(Stopped at, Registers& registers, const Wait& wait) {
   constexpr std::uint64_t kUntouched = 0x6D69'6372'6F76'6D69;
+  if (!gadgets_) return false;
   MsrBatch batch = msr_batch(msrs_);
   for (kvm_msr_entry& one : std::span(batch.entries).first(batch.count)) one.data = kUntouched;
   kvm_debugregs debug{};

@@ -39,7 +39,7 @@ struct Frame {
   std::array<std::byte, 128> info{};  // siginfo_t
 };
 static_assert(offsetof(Frame, registers) == 48 && offsetof(Frame, blocked) == 304);
-enum Place : std::size_t { r8, r9, r10, rdi = 8, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags };
+enum Place : std::uint8_t { r8, r9, r10, rdi = 8, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags };
 
 // Where struct _fpx_sw_bytes is in the 512 bytes of FXSAVE, and what it says.
 struct Software {
