@@ -15,7 +15,7 @@ namespace microvmi::qemu {
 
 // QEMU's own are at most 4 KiB (MAX_PACKET_LENGTH in its gdbstub.c), twice that where all is
 // escaped.
-inline constexpr std::size_t kMaxGdbPacket = 64 * 1024;
+inline constexpr std::size_t kMaxGdbPacket = 64UL * 1024;
 
 // The data with its frame, special bytes escaped.
 [[nodiscard]] std::string gdb_frame(std::string_view data);

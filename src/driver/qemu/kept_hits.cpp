@@ -6,6 +6,7 @@
 // one (gdb_vm_state_change in gdbstub.c, cpu_check_watchpoint in softmmu/physmem.c of 7.2). So each
 // is made to stop once more where it stands, at a breakpoint that is set for that.
 #include <algorithm>
+#include <optional>
 
 #include "driver/qemu/events.hpp"
 #include "driver/qemu/points.hpp"
@@ -16,6 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 using qemu::GdbPoint;
 using qemu::GdbSession;
+using qemu::GdbStop;
 
 // It is there already. One that takes longer has an interrupt to serve first, and may be long away.
 constexpr auto kPatience = 100ms;
@@ -25,6 +27,14 @@ constexpr int kTries = 5;
 
 // Requests to stop that QEMU's main loop had not seen yet.
 constexpr int kLateRequests = 8;
+
+// Nothing where it stopped for nothing but us.
+Expected<std::optional<GdbStop>> next_or_halt(GdbSession& stub) {
+  const auto stop = stub.next_stop(Wait::at_most(kPatience));
+  if (stop) return std::optional(*stop);
+  if (stop.error().code == Errc::timed_out) return stub.halt();
+  return std::unexpected(stop.error());
+}
 
 }  // namespace
 
@@ -73,16 +83,12 @@ Expected<bool> DriverEvents::stop_there(GdbSession& stub, std::uint32_t vcpu) {
 Expected<bool> DriverEvents::take_kept(GdbSession& stub, std::uint32_t vcpu) {
   for (int i = 0; i < kLateRequests; ++i) {
     if (auto done = stub.run_alone(vcpu); !done) return std::unexpected(done.error());
-    auto stop = stub.next_stop(Wait::at_most(kPatience));
-    if (!stop && stop.error().code == Errc::timed_out) {
-      const auto before = stub.halt();
-      if (!before) return std::unexpected(before.error());
-      if (!*before) return false;
-      stop = **before;
-    }
-    if (!stop) return std::unexpected(stop.error());
+    const auto came = next_or_halt(stub);
+    if (!came) return std::unexpected(came.error());
+    const std::optional<GdbStop>& stop = *came;
+    if (!stop) return false;
     const bool other = stop->signal != qemu::kSigTrap;
-    const bool kept = stop->watch != qemu::GdbStop::Watch::none && watched_;
+    const bool kept = stop->watch != GdbStop::Watch::none && watched_;
     if (other || kept) attachment_.early().push_back(*stop);
     if (other || stop->thread == vcpu + 1) return true;
   }
