@@ -93,7 +93,7 @@ class DriverEvents final : public EventControl {
   std::vector<std::uint64_t> repeating_;            // breakpoints at REP instructions
   std::vector<std::uint32_t> stepping_;             // vCPUs whose step the stub has not told yet
   std::map<std::uint32_t, Registers> before_step_;  // where each of them was stopped last
-  int idle_steps_ = 0;                              // one after the other
+  std::map<std::uint32_t, int> idle_steps_;         // of each vCPU, one after the other
   std::set<std::uint32_t> unheard_;  // vCPUs that may have hit a watchpoint and were not told of
   bool watched_ = false;             // whether the guest ran with one
 };

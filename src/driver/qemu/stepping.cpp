@@ -19,10 +19,10 @@ constexpr auto kStepTime = 500ms;
 // Enough for prefixes and opcode.
 constexpr std::size_t kCode = 8;
 
-// Steps one after the other that may have done nothing. QEMU 7.2 tells one where the vCPU was
-// kicked before its instruction began (cpu_tb_exec in accel/tcg/cpu-exec.c); a jump to itself is
-// one too.
-constexpr int kIdleSteps = 8;
+// Steps of a vCPU one after the other that may have done nothing. QEMU 7.2 tells one where it was
+// kicked before its instruction began (cpu_tb_exec in accel/tcg/cpu-exec.c), as each stop of
+// another vCPU does; a jump to itself is one too.
+constexpr int kIdleSteps = 32;
 
 // More rounds than a string instruction has that works on a page; then it hits again.
 constexpr int kRounds = 5000;
@@ -47,9 +47,9 @@ bool repeats(std::string_view code) {
 // Whether a vCPU is where it was before its step, and worth another one.
 bool DriverEvents::is_idle(std::uint32_t vcpu, const Registers& registers) {
   const auto before = before_step_.find(vcpu);
-  const bool idle =
-      before != before_step_.end() && before->second == registers && ++idle_steps_ < kIdleSteps;
-  if (!idle) idle_steps_ = 0;
+  const bool idle = before != before_step_.end() && before->second == registers &&
+                    ++idle_steps_[vcpu] < kIdleSteps;
+  if (!idle) idle_steps_.erase(vcpu);
   before_step_[vcpu] = registers;
   return idle;
 }
@@ -127,7 +127,7 @@ Expected<void> DriverEvents::step_over(GdbSession& stub, std::uint32_t vcpu,
                                        const Registers& state) {
   point_ = state[Reg::rip].value_or(0);
   before_step_[vcpu] = state;
-  idle_steps_ = 0;
+  idle_steps_.erase(vcpu);
   if (auto done = stub.hold_interrupts(true); !done) return done;
   if (!kvm_) return step_off(stub, vcpu);
   const std::vector<qemu::GdbPoint> points = attachment_.points();
@@ -177,7 +177,7 @@ Expected<bool> DriverEvents::was_idle(GdbSession& stub, std::uint32_t vcpu, std:
                                       bool steps_on) {
   if (rip != point_ && !steps_on) {
     before_step_.erase(vcpu);
-    idle_steps_ = 0;
+    idle_steps_.erase(vcpu);
     return false;
   }
   const auto now = stub.read(vcpu);
