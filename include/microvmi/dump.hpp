@@ -97,6 +97,8 @@ class DumpSeries {
  public:
   // The Vm must outlive it.
   [[nodiscard]] static Expected<DumpSeries> begin(Vm& vm);
+  DumpSeries(const DumpSeries&) = delete;
+  DumpSeries& operator=(const DumpSeries&) = delete;
   DumpSeries(DumpSeries&& other) noexcept;
   DumpSeries& operator=(DumpSeries&& other) = delete;
   ~DumpSeries();  // written pages are not tracked any more

@@ -116,7 +116,7 @@ class Dump {
     if (auto can = dumper::check_format(options_.format, *map); !can) return can;
     auto partial = PartialFile::create(file);
     if (!partial) return std::unexpected(std::move(partial.error()));
-    file_.emplace(*std::move(partial));
+    file_ = std::make_unique<PartialFile>(*std::move(partial));
     packer_ = dumper::make_packer(options_.format, *map, *file_, note_size);
     return {};
   }
@@ -163,7 +163,7 @@ class Dump {
   const DumpOptions& options_;
   dumper::StateRead read_;
   Layout layout_{};
-  std::optional<PartialFile> file_{};
+  std::unique_ptr<PartialFile> file_{};
   std::unique_ptr<dumper::Packer> packer_{};  // null where places are known beforehand
   Outcome outcome_{};
 };

@@ -64,7 +64,8 @@ Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
       std::iter_swap(monitors_.begin(), one);
       return layout;
     }
-    notes_.push_back("monitor " + to_text(one->endpoint) + ": " +
+    const bool names_it = layout.error().message.starts_with("monitor ");
+    notes_.push_back((names_it ? "" : "monitor " + to_text(one->endpoint) + ": ") +
                      microvmi::to_text(layout.error()));
   }
   auto layout = from_command_line(given_ ? with_ram(process_.line, *given_) : process_.line);

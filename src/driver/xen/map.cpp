@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <numeric>
 
 #include "driver/xen/pv_frames.hpp"
 #include "driver/xen/regions.hpp"
@@ -32,7 +31,8 @@ class Scan {
     std::vector<std::uint64_t> types;
     while (first < last && found_ < most) {
       types.resize(std::min<std::uint64_t>(kTypesAtOnce, last - first));
-      std::iota(types.begin(), types.end(), first);
+      std::uint64_t frame = first;
+      for (std::uint64_t& one : types) one = frame++;
       if (const Errno error = guest_.xen().frame_types(guest_.domid(), types); error != 0)
         return error;
       for (const std::uint64_t type : types) {

@@ -78,11 +78,12 @@ Expected<void> done(const Expected<std::int64_t>& result) {
 Expected<void> read_msrs(Ioctls& ioctl, std::vector<std::uint32_t>& indices, Registers& registers) {
   while (true) {
     MsrBatch batch = msr_batch(indices);
+    const std::size_t asked = batch.count;  // what comes back is the other process's word
     const auto told = ioctl(kGetMsrs, batch, "to tell MSRs");
     if (!told) return done(told);
     const auto count = static_cast<std::size_t>(*told);
-    if (count >= batch.count) {
-      take_msrs(std::span(batch.entries).first(batch.count), registers);
+    if (count >= asked) {
+      take_msrs(std::span(batch.entries).first(asked), registers);
       return {};
     }
     // It stops at one that this guest does not have.
@@ -105,7 +106,8 @@ Expected<bool> KvmControl::read_on_the_way(Stopped at, Registers& registers, con
   constexpr std::uint64_t kUntouched = 0x6D69'6372'6F76'6D69;
   if (!gadgets_) return false;
   MsrBatch batch = msr_batch(msrs_);
-  for (kvm_msr_entry& one : std::span(batch.entries).first(batch.count)) one.data = kUntouched;
+  const std::size_t asked = batch.count;
+  for (kvm_msr_entry& one : std::span(batch.entries).first(asked)) one.data = kUntouched;
   kvm_debugregs debug{};
   debug.reserved[0] = kUntouched;  // KVM_GET_DEBUGREGS clears it
   kvm_xcrs extended{};             // without XCR0 until KVM_GET_XCRS puts it there
@@ -115,7 +117,7 @@ Expected<bool> KvmControl::read_on_the_way(Stopped at, Registers& registers, con
   const auto made = go_on_by_way_of(*at.tracee, *gadgets_, at.vcpu.where.fds.front(), calls, wait);
   if (!made && made.error().code == Errc::busy) return false;
   if (!made) return std::unexpected(made.error());
-  const auto told = std::span(std::as_const(batch.entries)).first(batch.count);
+  const auto told = std::span(std::as_const(batch.entries)).first(asked);
   const bool all =
       std::ranges::none_of(told, [](const kvm_msr_entry& one) { return one.data == kUntouched; });
   if (!all || debug.reserved[0] == kUntouched) return false;
@@ -138,6 +140,29 @@ Expected<void> KvmControl::read_rest(Stopped at, Registers& registers, const Wai
   return {};
 }
 
+namespace {
+
+Expected<void> write_msrs(Ioctls& ioctl, const Registers& registers) {
+  MsrBatch batch;
+  for (const kvm_msr_entry& one : msrs_of(registers)) batch.entries[batch.count++] = one;
+  const std::size_t asked = batch.count;
+  if (asked == 0) return {};
+  const auto ok = ioctl(kSetMsrs, batch, "an MSR");
+  if (!ok || static_cast<std::size_t>(*ok) >= asked) return done(ok);
+  return fail(Errc::not_supported, fmt::format("KVM refuses MSR {:#x}, those before it are written",
+                                               batch.entries[static_cast<std::size_t>(*ok)].index));
+}
+
+Expected<void> write_debug(Ioctls& ioctl, const Registers& registers) {
+  kvm_debugregs debug{};
+  if (!put(registers, debug)) return {};
+  if (auto ok = ioctl(KVM_GET_DEBUGREGS, debug, "to tell debug registers"); !ok) return done(ok);
+  static_cast<void>(put(registers, debug));
+  return done(ioctl(KVM_SET_DEBUGREGS, debug, "debug registers"));
+}
+
+}  // namespace
+
 Expected<void> KvmControl::write_all(Stopped at, const Registers& registers, const Wait& wait) {
   auto calls = injection(at);
   if (!calls) return std::unexpected(calls.error());
@@ -148,23 +173,8 @@ Expected<void> KvmControl::write_all(Stopped at, const Registers& registers, con
     if (auto ok = ioctl(KVM_SET_SREGS, system, "segment or control registers"); !ok)
       return done(ok);
   state.sregs = system;
-  const auto msrs = msrs_of(registers);
-  MsrBatch batch;
-  for (const kvm_msr_entry& one : msrs) batch.entries[batch.count++] = one;
-  if (batch.count != 0) {
-    const auto ok = ioctl(kSetMsrs, batch, "an MSR");
-    if (!ok) return done(ok);
-    if (*ok != batch.count)
-      return fail(Errc::not_supported,
-                  fmt::format("KVM refuses MSR {:#x}, those before it are written",
-                              batch.entries[static_cast<std::size_t>(*ok)].index));
-  }
-  kvm_debugregs debug{};
-  if (put(registers, debug)) {
-    if (auto ok = ioctl(KVM_GET_DEBUGREGS, debug, "to tell debug registers"); !ok) return done(ok);
-    static_cast<void>(put(registers, debug));
-    if (auto ok = ioctl(KVM_SET_DEBUGREGS, debug, "debug registers"); !ok) return done(ok);
-  }
+  if (auto ok = write_msrs(ioctl, registers); !ok) return ok;
+  if (auto ok = write_debug(ioctl, registers); !ok) return ok;
   kvm_xcrs extended{};
   if (put(registers, extended))
     if (auto ok = ioctl(KVM_SET_XCRS, extended, "XCR0"); !ok) return done(ok);

@@ -132,6 +132,18 @@ std::size_t find_restore(std::span<const std::byte> code) {
   return find(code, std::array<std::uint8_t, 7>{0xB8, 0x0F, 0, 0, 0, 0x0F, 0x05});
 }
 
+namespace {
+
+// What `out` lacks and this code, which is at `at`, has.
+void add(Gadgets& out, std::span<const std::byte> code, std::uint64_t at) {
+  if (const auto place = find_call(code); out.call == 0 && place != kNoGadget)
+    out.call = at + place;
+  if (const auto place = find_restore(code); out.restore == 0 && place != kNoGadget)
+    out.restore = at + place;
+}
+
+}  // namespace
+
 Expected<Gadgets> find_gadgets(const Process& process) {
   constexpr std::uint64_t kMost = std::uint64_t{256} << 20;  // of code that is looked through
   constexpr std::uint64_t kPart = std::uint64_t{1} << 20;
@@ -149,11 +161,7 @@ Expected<Gadgets> find_gadgets(const Process& process) {
       const ssize_t got = ::pread(process.memory(), code.data(), wanted, static_cast<off_t>(at));
       looked += kPart;
       if (got <= 0) break;
-      const std::span part = std::span(code).first(static_cast<std::size_t>(got));
-      if (const auto place = find_call(part); out.call == 0 && place != kNoGadget)
-        out.call = at + place;
-      if (const auto place = find_restore(part); out.restore == 0 && place != kNoGadget)
-        out.restore = at + place;
+      add(out, std::span(code).first(static_cast<std::size_t>(got)), at);
       if (out.call != 0 && out.restore != 0) return out;
     }
   }
