@@ -30,6 +30,7 @@ std::vector<Capability> Vm::capabilities() const {
   if (driver_->injection()) out.push_back(Capability::injection);
   if (driver_->page_access()) out.push_back(Capability::page_access);
   if (driver_->dirty_pages()) out.push_back(Capability::dirty_pages);
+  if (driver_->xsave()) out.push_back(Capability::xsave);
   return out;
 }
 
@@ -99,6 +100,11 @@ Expected<std::vector<VcpuRegisters>> RegisterAccess::read_all() {
 Expected<void> Vm::write_registers(VcpuId vcpu, const Registers& registers) {
   RegisterAccess* access = driver_->registers();
   return access ? access->write(vcpu, registers) : lacks(Capability::registers);
+}
+
+Expected<std::vector<std::byte>> Vm::read_xsave(VcpuId vcpu) {
+  XsaveAccess* access = driver_->xsave();
+  return access ? access->read_xsave(vcpu) : lacks(Capability::xsave);
 }
 
 Expected<AddressSpace> Vm::address_space(VcpuId vcpu) {

@@ -18,7 +18,7 @@ LAYERS = [  # a file belongs to the first prefix that fits; it may include lower
     ("include/microvmi/driver/", 2), ("include/microvmi/connector/", 2),
     ("include/microvmi/registry.hpp", 2), ("src/registry/", 3),
     ("src/codec/", 0), ("src/work/", 0), ("src/guard/", 3), ("src/host/", 2), ("src/qemu/", 3),
-    ("include/microvmi/", 3), ("src/vm.cpp", 3), ("src/xsave.cpp", 3), ("src/arch/", 3), ("src/event/", 3),
+    ("include/microvmi/", 3), ("src/vm.cpp", 3), ("src/arch/", 3), ("src/event/", 3),
     ("src/init/", 3), ("src/dump/", 3),
     ("src/connector/", 4), ("src/driver/", 4), ("src/capi/", 5), ("tools/", 5),
 ]

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a driver may be able to do beside memory: run control, registers, events, injection, rights,
-// pages that were written.
+// pages that were written, XSAVE areas.
 //
 // Threads: one call at a time on all of them together, from any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -139,6 +140,21 @@ class DirtyPages {
   // call comes with the next one. busy: it has not begun.
   [[nodiscard]] virtual Expected<std::vector<PageRange>> take() = 0;
   [[nodiscard]] virtual Expected<void> end() = 0;
+};
+
+// Vector registers, and whatever else a processor saves beside the registers of registers.hpp.
+class XsaveAccess {
+ public:
+  XsaveAccess() = default;
+  XsaveAccess(const XsaveAccess&) = delete;
+  XsaveAccess& operator=(const XsaveAccess&) = delete;
+  virtual ~XsaveAccess() = default;
+  // The XSAVE area in the standard, uncompacted form (Intel SDM vol. 1, 13.4): the 512 bytes of
+  // FXSAVE, of which x87 and MMX registers are from 32 on, XMM0 to XMM15 from 160; then, at 512,
+  // eight bytes that say which parts are not as after a reset, and from 576 on the other parts (the
+  // upper halves of YMM are the first), each where CPUID leaf 13 of that processor has it. A part
+  // that is as after a reset may have any bytes. not_found: no such vCPU.
+  [[nodiscard]] virtual Expected<std::vector<std::byte>> read_xsave(VcpuId vcpu) = 0;
 };
 
 }  // namespace microvmi

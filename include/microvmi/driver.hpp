@@ -30,11 +30,12 @@ enum class Capability : std::uint8_t {
   events,
   injection,
   page_access,
-  dirty_pages
+  dirty_pages,
+  xsave
 };
-inline constexpr std::array<const char*, 8> kCapabilityNames{
-    "memory_write", "memory_view", "run_control", "registers",
-    "events",       "injection",   "page_access", "dirty_pages"};
+inline constexpr std::array<const char*, 9> kCapabilityNames{
+    "memory_write", "memory_view", "run_control", "registers", "events",
+    "injection",    "page_access", "dirty_pages", "xsave"};
 constexpr std::span<const char* const> names(Capability) { return kCapabilityNames; }
 
 // One more thing that is known of a guest: {"machine", "pc-q35-7.2"}.
@@ -72,6 +73,7 @@ class Driver {
   [[nodiscard]] virtual Injection* injection() { return nullptr; }
   [[nodiscard]] virtual PageAccessControl* page_access() { return nullptr; }
   [[nodiscard]] virtual DirtyPages* dirty_pages() { return nullptr; }
+  [[nodiscard]] virtual XsaveAccess* xsave() { return nullptr; }
 };
 
 }  // namespace microvmi

@@ -16,4 +16,3 @@
 #include "microvmi/registry.hpp"
 #include "microvmi/vm.hpp"
 #include "microvmi/wait.hpp"
-#include "microvmi/xsave.hpp"

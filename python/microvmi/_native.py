@@ -85,6 +85,8 @@ for _name, _returns, _takes in [
         ("vcpus", ctypes.c_uint32, [_vm]), ("register_name", _text, [_size]),
         ("read_registers", ctypes.c_int, [_vm, _U32, _values, ctypes.c_void_p, _size, _error]),
         ("write_registers", ctypes.c_int, [_vm, _U32, _values, _known, _size, _error]),
+        ("read_xsave", ctypes.c_int, [_vm, _U32, ctypes.c_void_p, _size, ctypes.POINTER(_size),
+                                      _error]),
         ("space_of_vcpu", ctypes.c_int, [_vm, _U32, _space, _error]),
         ("translate", ctypes.c_int, [_vm, _space, _U64, ctypes.POINTER(Translation), _error]),
         ("read_virtual", ctypes.c_int, [_vm, _space, _U64, ctypes.c_void_p, _size, _error]),

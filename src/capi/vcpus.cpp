@@ -117,6 +117,17 @@ int mvmi_write_registers(mvmi_vm* vm, uint32_t vcpu, const uint64_t* values,
   return done(vm->vm.write_registers(VcpuId{vcpu}, registers), error);
 }
 
+int mvmi_read_xsave(mvmi_vm* vm, uint32_t vcpu, void* buffer, size_t capacity, size_t* size,
+                    mvmi_error** error) {
+  if (const char* wrong = problem(vm, size)) return failed(error, wrong);
+  if (!buffer && capacity != 0) return failed(error, "an argument is NULL");
+  const auto area = vm->vm.read_xsave(VcpuId{vcpu});
+  if (!area) return failed(error, area.error());
+  *size = area->size();
+  std::copy_n(area->begin(), std::min(capacity, area->size()), static_cast<std::byte*>(buffer));
+  return 1;
+}
+
 int mvmi_running(mvmi_vm* vm, int* running, mvmi_error** error) {
   if (const char* wrong = problem(vm, running)) return failed(error, wrong);
   const auto now = vm->vm.running();

@@ -53,7 +53,7 @@ class FakeSubject final : public Subject {
   std::vector<Capability> must_have() override {
     return {Capability::memory_write, Capability::memory_view, Capability::run_control,
             Capability::registers,    Capability::events,      Capability::injection,
-            Capability::page_access,  Capability::dirty_pages};
+            Capability::page_access,  Capability::dirty_pages, Capability::xsave};
   }
   std::vector<std::pair<Reg, std::uint64_t>> registers() override {
     state_->vcpus[VcpuId{0}].set(Reg::cr3, 0x1000);

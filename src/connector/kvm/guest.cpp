@@ -32,6 +32,15 @@ GuestInfo describe(const VmProcess& process, const SlotLayout& layout,
   return info;
 }
 
+// What would let more be done with the vCPUs.
+void add_hint(GuestInfo& info, Intrusive intrusive) {
+  if (intrusive == Intrusive::none)
+    info.facts.push_back({"hint", "pausing and registers need intrusive = sync-regs or inject"});
+  if (intrusive == Intrusive::sync_regs)
+    info.facts.push_back(
+        {"hint", "MSRs, XSAVE areas and writing registers need intrusive = inject"});
+}
+
 }  // namespace
 
 Expected<std::unique_ptr<Driver>> Guest::open(const VmProcess& process, Intrusive intrusive,
@@ -60,6 +69,7 @@ Expected<std::unique_ptr<Driver>> Guest::open(const VmProcess& process, Intrusiv
     else
       info.facts.push_back({"vcpus_note", microvmi::to_text(found.error())});
   }
+  add_hint(info, intrusive);
   if (options.log) options.log(fmt::format("kvm: opened {}", to_text(process)));
   return std::unique_ptr<Driver>(new Guest(*std::move(memory), std::move(vcpus), std::move(info)));
 }

@@ -20,6 +20,7 @@ class Guest final : public Driver {
   RunControl* run_control() override { return vcpus_ ? vcpus_->run_control() : nullptr; }
   RegisterAccess* registers() override { return vcpus_ ? vcpus_->registers() : nullptr; }
   DirtyPages* dirty_pages() override { return vcpus_ ? vcpus_->dirty_pages() : nullptr; }
+  XsaveAccess* xsave() override { return vcpus_ ? vcpus_->xsave() : nullptr; }
 
  private:
   Guest(std::unique_ptr<host::ProcessMemory> memory, std::unique_ptr<Vcpus> vcpus, GuestInfo info)

@@ -34,6 +34,7 @@ class Vcpus {
   [[nodiscard]] RunControl* run_control();
   [[nodiscard]] RegisterAccess* registers();
   [[nodiscard]] DirtyPages* dirty_pages();
+  [[nodiscard]] XsaveAccess* xsave();
 
   [[nodiscard]] std::uint32_t count() const;
 

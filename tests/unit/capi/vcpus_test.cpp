@@ -77,6 +77,21 @@ TEST_F(CapiVcpusTest, RunStates) {
   EXPECT_EQ(running, 0);
 }
 
+TEST_F(CapiVcpusTest, AsMuchOfAnXsaveAreaAsFits) {
+  state_->xsave = {std::byte{1}, std::byte{2}, std::byte{3}};
+  std::array<std::uint8_t, 4> area{9, 9, 9, 9};
+  std::size_t size = 0;
+  ASSERT_TRUE(mvmi_read_xsave(&vm_, 0, area.data(), 2, &size, &error_));
+  EXPECT_EQ(size, 3U);
+  EXPECT_THAT(area, testing::ElementsAre(1, 2, 9, 9));
+  ASSERT_TRUE(mvmi_read_xsave(&vm_, 0, area.data(), area.size(), &size, &error_));
+  EXPECT_THAT(area, testing::ElementsAre(1, 2, 3, 9));
+  EXPECT_FALSE(mvmi_read_xsave(&vm_, 0, nullptr, 1, &size, &error_));
+  EXPECT_EQ(code(), "invalid_argument");
+  EXPECT_FALSE(mvmi_read_xsave(&vm_, 0, area.data(), 1, nullptr, &error_));
+  EXPECT_EQ(code(), "invalid_argument");
+}
+
 TEST_F(CapiVcpusTest, DirtyPagesInPartsThatFit) {
   std::array<mvmi_range, 2> ranges{};
   std::size_t count = 0;
