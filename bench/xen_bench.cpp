@@ -106,7 +106,7 @@ void add_small(const std::shared_ptr<Target>& target) {
   };
   add(Contest{
       .name = "xen/read/8B/one_page",
-      .target = 2,
+      .target = 4,
       .operations = kReads,
       .ours =
           [=](std::size_t turn) {
@@ -133,7 +133,7 @@ void add_walk(const std::shared_ptr<Target>& target) {
   if (!space) give_up(to_text(space.error()));
   add(Contest{
       .name = "xen/translate",
-      .target = 2,
+      .target = 4,
       .operations = kWalks,
       .ours =
           [target, space = *space](std::size_t) {
