@@ -28,8 +28,8 @@ class Machine {
     const auto device = open_device(**helper, params, *wanted, wait);
     if (!device) give_up(to_text(device.error()));
     shared_ = &(*helper)->shared();
-    memory_ =
-        std::make_unique<LeechMemory>(*std::move(helper), *device, false, std::chrono::seconds(30));
+    memory_ = std::make_unique<LeechMemory>(*std::move(helper), *device,
+                                            Manner{.timeout = std::chrono::seconds(30)});
   }
 
   void read_all() {

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <iostream>
 #include <memory>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <utility>
@@ -109,6 +110,7 @@ class Program {
     }
     if (verb == "churn") {
       words >> verb;
+      const std::lock_guard none_under_way(round_);
       churning_ = verb == "on";
       return {{"rounds", churned_.load()}};
     }
@@ -170,9 +172,12 @@ class Program {
 
   [[noreturn]] void churn() {
     for (;;) {
-      if (churning_) {
-        machine_.remap(kChurned);
-        ++churned_;
+      {
+        const std::lock_guard lock(round_);
+        if (churning_) {
+          machine_.remap(kChurned);
+          ++churned_;
+        }
       }
       std::this_thread::sleep_for(std::chrono::microseconds(churning_ ? 200 : 20'000));
     }
@@ -181,6 +186,7 @@ class Program {
   Machine machine_;
   Vcpus vcpus_;
   std::string bytes_;
+  std::mutex round_;  // of churning
   std::atomic<bool> churning_{false};
   std::atomic<std::uint64_t> churned_{0};
 };
