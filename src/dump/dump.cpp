@@ -89,8 +89,13 @@ class Dump {
     outcome_ =
         dumper::transfer(vm_.memory(), layout_, *file_, options_,
                          {.packer = packer_.get(), .search = wants_search ? &search : nullptr});
-    if (outcome_.error) return failed(*std::move(outcome_.error));
     if (search.found()) read_.state.vmcoreinfo = search.found();
+    if (outcome_.error) {
+      // Without the bitmap of what is there nobody could read a compressed dump that is not whole.
+      // The error that ended it says more than one of this.
+      if (packer_) static_cast<void>(write_headers(outcome_.pieces, false));
+      return failed(*std::move(outcome_.error));
+    }
     if (packer_ || !outcome_.gone.empty() || search.found())
       if (auto done = write_headers(outcome_.pieces, true); !done)
         return failed(std::move(done.error()));

@@ -73,6 +73,16 @@ class ImagesTest(CliTest):
         self.ok("dump", "-o", "again.elf", "guest.lime")
         self.assertEqual(self.ok("read", PAGE, PAGE, "--raw", "again.elf").out, data[:PAGE])
 
+    def test_parts_of_pages_are_no_silent_loss(self):
+        self.file("guest.lime", lime([(PAGE, pattern(2 * PAGE - 0x400)), (1 << 20, pattern(PAGE))]))
+        facts = self.ok("info", "--json", "guest.lime").json["facts"]
+        self.assertEqual(facts["bytes_in_parts_of_pages"], PAGE - 0x400)
+        for command in (("convert", "guest.lime", "out.elf", "--verify"),
+                        ("dump", "-o", "out.raw", "--format=raw", "guest.lime")):
+            done = self.run_tool(*command)
+            self.assertEqual(done.code, 0, done)
+            self.assertIn("only a part: 3072 bytes are not in this dump", done.err)
+
     def test_a_crash_dump_tells_where_to_begin(self):
         data = pattern(3 * PAGE)
         self.file("memory.dmp", crash_dump([(1, 1), (16, 2)], data))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages that libzstd and libsnappy compress for us here, in a kdump-compressed file put together by
-hand as makedumpfile's diskdump_mod.h has it: Debian's makedumpfile writes neither."""
+hand as makedumpfile's diskdump_mod.h has it: Debian's makedumpfile writes neither (one that does can be
+named for test_image_tools.py)."""
 import ctypes
 import ctypes.util
 import os

@@ -20,6 +20,9 @@ void note_what_the_source_lacks(const GuestInfo& info) {
     if (bytes && fact.name == "bytes_past_last_page")
       note(fmt::format("the image ends within a page: its last {} bytes are not in this dump",
                        *bytes));
+    if (bytes && fact.name == "bytes_in_parts_of_pages")
+      note(fmt::format("of some pages the image has only a part: {} bytes are not in this dump",
+                       *bytes));
   }
 }
 

@@ -8,6 +8,7 @@
 #include "connector/coredump/avml_memory.hpp"
 #include "connector/coredump/fields.hpp"
 #include "connector/coredump/format.hpp"
+#include "connector/coredump/pieces.hpp"
 
 namespace microvmi::coredump_connector {
 namespace {
@@ -172,9 +173,11 @@ class AvmlFormat final : public Format {
     }
     auto memory = AvmlMemory::make(source, std::move(index.chunks()));
     if (!memory) return std::unexpected(std::move(memory.error()));
+    const std::uint64_t bytes = (*memory)->bytes();
     image.memory = *std::move(memory);
     if (image.memory->map()->regions.empty())
       return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
+    tell_parts_of_pages(image, bytes);
     return image;
   }
 };

@@ -32,6 +32,7 @@ class AvmlMemory final : public PhysicalMemory {
 
   std::shared_ptr<const MemoryMap> map() const override { return map_; }
   Expected<void> refresh() override { return {}; }
+  [[nodiscard]] std::uint64_t bytes() const { return sum(extents_); }  // that it has of memory
 
  protected:
   void read_batch(std::span<ReadRequest> batch) const override;

@@ -64,11 +64,18 @@ Expected<void> Pieces::finish(Image& image, const Source& source) && {
     return missing->empty() ? fail(Errc::protocol, source.name() + " has no memory in it")
                             : fail(Errc::io, source.name() + " is cut off before its first memory");
   tell_missing(image, source, sum(*missing), missing->empty() ? 0 : missing->front().gpa);
+  const std::uint64_t bytes = sum(*present);
   image.memory =
       std::make_unique<MappedMemory>(source.file, *std::move(present), *std::move(missing));
   if (image.memory->map()->regions.empty())
     return fail(Errc::protocol, source.name() + " has no whole page of memory in it");
+  tell_parts_of_pages(image, bytes);
   return {};
+}
+
+void tell_parts_of_pages(Image& image, std::uint64_t bytes) {
+  for (const MemoryRegion& region : image.memory->map()->regions) bytes -= region.size;
+  if (bytes != 0) image.info.facts.push_back({"bytes_in_parts_of_pages", bytes});
 }
 
 void tell_missing(Image& image, const Source& source, std::uint64_t bytes, std::uint64_t first) {

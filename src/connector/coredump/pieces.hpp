@@ -30,6 +30,10 @@ class Pieces {
 // The facts about memory that the file ends before: how many bytes, the address of the first.
 void tell_missing(Image& image, const Source& source, std::uint64_t bytes, std::uint64_t first);
 
+// The fact about pages of which the image has a part: `bytes` is all that it has. They can be read,
+// but are in no map, so that nobody would miss them in a dump of the image.
+void tell_parts_of_pages(Image& image, std::uint64_t bytes);
+
 // Why add() refused.
 [[nodiscard]] std::unexpected<Error> bad_piece(const Source& source, const Extent& wanted);
 

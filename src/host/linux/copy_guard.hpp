@@ -12,8 +12,9 @@
 
 namespace microvmi::host {
 
-// Where the last copy of this thread ended.
-[[gnu::tls_model("initial-exec")]] extern thread_local constinit const void* t_copied_to;
+// Where the last copy of this thread ended. Defined here: g++ forgets the model of what is declared
+// first and defined later without it, and a call for each touch costs as much as all of the rest.
+[[gnu::tls_model("initial-exec")]] inline thread_local constinit const void* t_copied_to = nullptr;
 
 struct CopyGuard {
   sigjmp_buf back;
@@ -46,7 +47,8 @@ struct CopyGuard {
 
 // The guard of this thread. initial-exec: a handler must not be the first to touch it, as that
 // could allocate.
-[[gnu::tls_model("initial-exec")]] extern thread_local constinit CopyGuard* volatile t_copy_guard;
+[[gnu::tls_model("initial-exec")]] inline thread_local constinit CopyGuard* volatile t_copy_guard =
+    nullptr;
 
 inline CopyGuard* CopyGuard::enter(CopyGuard& guard) {
   CopyGuard* before = t_copy_guard;

@@ -14,9 +14,6 @@
 
 namespace microvmi::host {
 
-thread_local constinit CopyGuard* volatile t_copy_guard = nullptr;
-thread_local constinit const void* t_copied_to = nullptr;
-
 namespace {
 
 struct sigaction g_previous{};

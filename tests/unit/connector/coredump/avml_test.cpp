@@ -124,6 +124,17 @@ TEST_F(AvmlSimulatedTest, OfBlocksOverEachOtherTheFirstCounts) {
   EXPECT_EQ(read(*vm, 0x100000000 + 2 * kPage, kPage), slice(pattern(2 * kPage, 3), kPage, kPage));
 }
 
+TEST_F(AvmlSimulatedTest, OfAPageThatItEndsInThePartIsTold) {
+  EXPECT_FALSE(fact(*open_it(), "bytes_in_parts_of_pages"));
+  begin(0x200000000, 100);
+  plain(pattern(100, 3));
+  end();
+  const auto vm = open_it();
+  ASSERT_TRUE(vm) << vm.error().message;
+  EXPECT_EQ(value<std::uint64_t>(*vm, "bytes_in_parts_of_pages"), 100U);
+  EXPECT_EQ(read(*vm, 0x200000000, 100), pattern(100, 3));
+}
+
 TEST_F(AvmlSimulatedTest, CutOffAnywhere) {
   for (std::size_t size = 4; size < image_.size() - 8; size += 211) {
     const auto vm = open_it(size);

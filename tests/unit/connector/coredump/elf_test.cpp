@@ -46,6 +46,7 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   EXPECT_EQ(value<std::uint64_t>(*vm, "segments"), 3U);
   EXPECT_EQ(value<std::uint64_t>(*vm, "file_size"), std::filesystem::file_size(file_));
   EXPECT_FALSE(value<bool>(*vm, "truncated"));
+  EXPECT_FALSE(fact(*vm, "bytes_in_parts_of_pages"));
   EXPECT_TRUE(value<bool>(*vm, "vmcoreinfo"));
   EXPECT_EQ(vm->info().vmcoreinfo, kKernel);
   EXPECT_EQ(value<std::string>(*vm, "os_release"), "6.1.0-9-amd64");
@@ -167,6 +168,7 @@ TEST_F(ElfImageTest, AnIncompletePageIsReadableButNotInTheMap) {
   ASSERT_TRUE(vm);
   EXPECT_THAT(vm->memory().map()->regions, ElementsAre(MemoryRegion{Gpa{0x2000}, kPage}));
   EXPECT_EQ(read(*vm, 0x1800, bytes.size()), bytes);
+  EXPECT_EQ(value<std::uint64_t>(*vm, "bytes_in_parts_of_pages"), 0x900U);
   std::vector<std::byte> into(2);
   EXPECT_EQ(read_one(*vm, 0x30FF, into).failed_at, Gpa{0x3100});
   EXPECT_EQ(read_one(*vm, 0x17FF, into).status, Errc::hole);

@@ -51,6 +51,7 @@ TEST_F(LimeSimulatedTest, EveryByteOfItsRecords) {
   EXPECT_EQ(value<std::string>(*vm, "format"), "lime");
   EXPECT_EQ(value<std::uint64_t>(*vm, "records"), 2U);
   EXPECT_FALSE(value<bool>(*vm, "truncated"));
+  EXPECT_EQ(value<std::uint64_t>(*vm, "bytes_in_parts_of_pages"), 0xC00U);
   std::byte into{};
   EXPECT_EQ(read_one(*vm, 0, std::span(&into, 1)).status, Errc::hole);
   EXPECT_EQ(read_one(*vm, 0x1000 + low_.size(), std::span(&into, 1)).status, Errc::hole);

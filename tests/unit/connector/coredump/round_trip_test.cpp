@@ -96,5 +96,68 @@ TEST_F(RoundTripTest, APartialFileOpensWithWhatItHas) {
   EXPECT_EQ(read_one(*again, 16 * kMiB, std::span(&into, 1)).status, Errc::io);
 }
 
+class PackedRoundTripTest : public RoundTripTest, public testing::WithParamInterface<ImageFormat> {
+ protected:
+  Errc status(const Vm& vm, std::uint64_t gpa) {
+    std::byte into{};
+    return read_one(vm, gpa, std::span(&into, 1)).status;
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(Formats, PackedRoundTripTest,
+                         testing::Values(ImageFormat::lime, ImageFormat::kdump_zlib,
+                                         ImageFormat::kdump_zstd),
+                         [](const auto& one) {
+                           std::string name(name_of(one.param));
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
+
+TEST_P(PackedRoundTripTest, TheSameBytesAndHoles) {
+  Vm vm = test::scripted_vm(script_);
+  const auto report = dump(vm, file_, {.format = GetParam()});
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->file_size, std::filesystem::file_size(file_));
+  const auto again = open();
+  ASSERT_TRUE(again) << again.error().message;
+  expect_equal(*again, script_->map.regions);
+  for (const std::uint64_t hole : {2 * kMiB, 17 * kMiB, (1UL << 32) + kMiB})
+    EXPECT_EQ(status(*again, hole), Errc::hole) << hole;
+}
+
+TEST_P(PackedRoundTripTest, PagesThatAreGoneAreHoles) {
+  script_->gone = {0, 5 * kPageSize, 6 * kPageSize, 2 * kMiB - kPageSize, 16 * kMiB};
+  Vm vm = test::scripted_vm(script_);
+  const auto report = dump(vm, file_, {.format = GetParam()});
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->unreadable, 5 * kPageSize);
+  const auto again = open();
+  ASSERT_TRUE(again) << again.error().message;
+  for (const std::uint64_t page : script_->gone) EXPECT_EQ(status(*again, page), Errc::hole);
+  expect_equal(*again, {{Gpa{kPageSize}, 4 * kPageSize},
+                        {Gpa{7 * kPageSize}, 2 * kMiB - 8 * kPageSize},
+                        {Gpa{16 * kMiB + kPageSize}, kMiB - kPageSize},
+                        script_->map.regions[2],
+                        script_->map.regions[3]});
+}
+
+TEST_P(PackedRoundTripTest, APartialFileOpensWithWhatItHas) {
+  script_->before_read = [script = script_.get()](Gpa gpa) {
+    if (gpa >= Gpa{kMiB}) script->is_dead = true;
+  };
+  Vm vm = test::scripted_vm(script_);
+  const auto report = dump(vm, file_, {.format = GetParam()});
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().reached, Gpa{kMiB});
+  file_ = report.error().partial;
+  const auto again = open();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_THAT(again->memory().map()->regions, ElementsAre(MemoryRegion{Gpa{0}, kMiB}));
+  expect_equal(*again, {{Gpa{0}, kMiB}});
+  if (GetParam() != ImageFormat::lime) {
+    EXPECT_TRUE(value<bool>(*again, "cut_off"));
+  }
+}
+
 }  // namespace
 }  // namespace microvmi
