@@ -8,8 +8,6 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -17,6 +15,7 @@
 #include "contest.hpp"
 #include "microvmi/registry.hpp"
 #include "program.hpp"
+#include "support/temp_folder.hpp"
 
 namespace microvmi::bench {
 namespace {
@@ -28,27 +27,6 @@ constexpr double kMonitorLimit = 20;  // ms more, for all of them together
 constexpr std::chrono::seconds kStartTime{60};
 
 using Clock = std::chrono::steady_clock;
-
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "mvmi-bench-XXXXXX").string();
-    if (!::mkdtemp(name.data())) give_up("cannot make " + name);
-    path_ = name;
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  [[nodiscard]] std::string socket(std::size_t guest) const {
-    return (path_ / (std::to_string(guest) + ".sock")).string();
-  }
-
- private:
-  std::filesystem::path path_;
-};
 
 // Whether its monitor greets; QEMU's memory is there by then.
 bool greets(const std::string& path) {
@@ -73,10 +51,10 @@ class Guests {
     for (std::size_t i = 0; i < kGuests; ++i)
       programs_.emplace_back(std::vector<std::string>{
           kQemu, "-S", "-nodefaults", "-display", "none", "-machine", "pc,accel=tcg", "-m", "64",
-          "-qmp", "unix:" + folder_.socket(i) + ",server=on,wait=off"});
+          "-qmp", "unix:" + socket(i) + ",server=on,wait=off"});
     const auto end = Clock::now() + kStartTime;
     for (std::size_t i = 0; i < kGuests; ++i)
-      while (!greets(folder_.socket(i))) {
+      while (!greets(socket(i))) {
         if (Clock::now() > end) give_up("a QEMU did not start");
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }
@@ -97,7 +75,11 @@ class Guests {
   }
 
  private:
-  Folder folder_;  // goes after the programs
+  [[nodiscard]] std::string socket(std::size_t guest) const {
+    return (folder_.path() / (std::to_string(guest) + ".sock")).string();
+  }
+
+  test::TempFolder folder_;  // goes after the programs
   std::vector<Program> programs_;
 };
 

@@ -21,6 +21,7 @@
 #include "contest.hpp"
 #include "microvmi/init.hpp"
 #include "program.hpp"
+#include "support/temp_folder.hpp"
 
 namespace microvmi::bench {
 namespace {
@@ -110,13 +111,11 @@ class LiveGuest {
   }
   LiveGuest(const LiveGuest&) = delete;
   LiveGuest& operator=(const LiveGuest&) = delete;
-  ~LiveGuest() {
-    vm_.reset();
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
+  ~LiveGuest() = default;
 
-  [[nodiscard]] std::string path(const char* name) const { return (folder_ / name).string(); }
+  [[nodiscard]] std::string path(const char* name) const {
+    return (folder_.path() / name).string();
+  }
 
   void read_registers() {
     for (int i = 0; i < kReads; ++i) {
@@ -172,12 +171,6 @@ class LiveGuest {
   }
 
  private:
-  static std::filesystem::path make_folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "mvmi-bench-XXXXXX").string();
-    if (!::mkdtemp(name.data())) give_up("cannot make " + name);
-    return name;
-  }
-
   void look() {
     std::ifstream serial(path("serial"));
     std::uint64_t loop = 0;
@@ -187,7 +180,7 @@ class LiveGuest {
     }
   }
 
-  std::filesystem::path folder_ = make_folder();
+  test::TempFolder folder_;  // goes after the program
   Program program_;
   std::uint64_t loop_ = 0;
   std::optional<Vm> vm_;

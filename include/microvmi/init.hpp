@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// init: the front door. Finds a driver for the parameters and opens the guest.
+// init: the front door. Finds a driver for the parameters and opens the guest; from any thread.
 #pragma once
 
 #include <expected>
@@ -41,6 +41,9 @@ struct InitError : Error {
 
 // Whether any of the driver's own parameters is given.
 [[nodiscard]] bool is_given(DriverType type, const DriverInitParams& params);
+
+// Why init() without a driver leaves this one out; empty where it tries it.
+[[nodiscard]] std::string why_left_out(DriverType type, const DriverInitParams& params);
 
 // Wrong parameters as init() would tell them: where one is required and missing, with the values
 // that it could have now.

@@ -14,5 +14,6 @@
 #include "microvmi/memory.hpp"
 #include "microvmi/registers.hpp"
 #include "microvmi/registry.hpp"
+#include "microvmi/scan_json.hpp"
 #include "microvmi/vm.hpp"
 #include "microvmi/wait.hpp"

@@ -28,7 +28,7 @@ struct Readiness {
   std::string note{};  // "waits for a QEMU to connect to /tmp/introspector"
 };
 
-using LogSink = std::function<void(std::string_view line)>;
+using LogSink = std::function<void(std::string_view line)>;  // by any thread that uses the Vm
 
 // Pauses go through a helper process that resumes the guest when this program dies; see guard.hpp.
 struct GuardOptions {

@@ -4,12 +4,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "microvmi/init_args.hpp"
 #include "microvmi/mvmi.h"
-#include "microvmi/registry.hpp"
+#include "microvmi/scan_json.hpp"
 
 namespace {
 
@@ -79,42 +78,6 @@ std::optional<std::size_t> find(const char* name) {
   return parsed ? std::optional(static_cast<std::size_t>(*parsed)) : std::nullopt;
 }
 
-// The same shape as the tool's: several values of one key become an array.
-nlohmann::ordered_json params_json(const std::vector<param::Setting>& settings) {
-  auto out = nlohmann::ordered_json::object();
-  for (const param::Setting& one : settings) {
-    auto& value = out[one.key];
-    if (value.is_null())
-      value = one.value;
-    else if (value.is_array())
-      value.push_back(one.value);
-    else
-      value = nlohmann::ordered_json::array({value, one.value});
-  }
-  return out;
-}
-
-nlohmann::ordered_json or_null(const auto& value) {
-  return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
-}
-
-nlohmann::ordered_json found_json(const microvmi::Found& one) {
-  nlohmann::ordered_json out;
-  out["driver"] = name_of(one.driver);
-  out["connector"] = one.connector
-                         ? nlohmann::ordered_json(param::Value<Connector>::format(*one.connector))
-                         : nlohmann::ordered_json();
-  out["vm_name"] = or_null(one.vm_name);
-  out["pid"] = or_null(one.pid);
-  out["running"] = or_null(one.running);
-  out["vcpus"] = or_null(one.vcpus);
-  out["facts"] = nlohmann::ordered_json::object();
-  for (const microvmi::Fact& fact : one.facts)
-    std::visit([&](const auto& value) { out["facts"][fact.name] = value; }, fact.value);
-  out["params"] = params_json(one.params);
-  return out;
-}
-
 }  // namespace
 
 const char* mvmi_driver_name(size_t index) {
@@ -147,11 +110,6 @@ int mvmi_connector_param(const char* connector, size_t index, mvmi_param* out) {
   return place && out ? give(all[*place], index, out) : 0;
 }
 
-char* mvmi_scan_json() {
-  auto all = nlohmann::ordered_json::array();
-  for (const microvmi::Found& one : microvmi::scan()) all.push_back(found_json(one));
-  // A guest's name is its owner's to choose, and need not be UTF-8.
-  return ::strdup(all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace).c_str());
-}
+char* mvmi_scan_json() { return ::strdup(microvmi::json(microvmi::scan()).c_str()); }
 
 void mvmi_text_free(char* text) { std::free(text); }

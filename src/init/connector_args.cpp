@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "init/common_keys.hpp"
 #include "init/memflow_text.hpp"
 
 namespace microvmi {
@@ -56,6 +57,7 @@ class Expansion {
     for (const Setting& text : texts) read(text);
     if (!args_.empty()) give_out();
     settle();
+    drop_other_guests();
     lend_common_pid();
   }
 
@@ -174,6 +176,31 @@ class Expansion {
            name);
     else if (strongest.origin.source < name.origin.source)
       drop(is_connector, strongest);
+  }
+
+  // Who names a guest on the command line does not get the one that a file names for a driver.
+  void drop_other_guests() {
+    for (const std::string_view common : kCommonKeys) {
+      const Setting* best = nullptr;
+      for (const Setting& one : out_.settings) {
+        const param::Info* row = row_of(one.key);
+        if (row && row->key.view() == common && (!best || one.origin.source < best->origin.source))
+          best = &one;
+      }
+      if (!best) continue;
+      const Setting named = *best;
+      drop([&](const Setting& one) { return names_another(one, common); }, named);
+    }
+  }
+
+  // The same key of a driver's own, which would win; and for a pid all of a driver that knows none.
+  static bool names_another(const Setting& one, std::string_view common) {
+    const param::Info* row = row_of(one.key);
+    if (!row) return false;
+    const std::string_view key = row->key.view();
+    if (key.ends_with('.' + std::string(common))) return true;
+    const auto driver = param::Value<DriverType>::parse(key.substr(0, key.find('.')));
+    return driver && std::ranges::find(common_keys(*driver), common) == common_keys(*driver).end();
   }
 
   void drop(const auto& which, const Setting& winner) {

@@ -20,7 +20,7 @@ struct Expanded {
 
 // Replaces each memflow.connector-args by the keys of the connector that is named, or else of the
 // only one whose rows know all these arguments; and drops the arguments of other connectors where
-// a stronger source has named one.
+// a stronger source has named one, and other guests where one is named by a common key.
 [[nodiscard]] Expanded expand(std::vector<param::Setting> settings);
 
 }  // namespace microvmi

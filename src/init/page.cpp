@@ -23,7 +23,8 @@ Every parameter of every driver. The same key works everywhere:
 
 `-`, `_` and `.` are one character when a key is looked up. Where several sources set one
 parameter the strongest is heard: program code, command line, URL, environment, file, default. The
-same goes for the alternatives of a choice. A driver's own key wins over the common one.
+same goes for the alternatives of a choice. A driver's own key wins over the common one, unless the
+common one is of a stronger source; a `pid` of a stronger source leaves `xen` and `kvm` out.
 
 How values are written:
 

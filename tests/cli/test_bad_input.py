@@ -62,6 +62,30 @@ class UsageTest(CliTest):
                    says=["vm-nam is not a parameter", "did you mean vm-name?", "pid expects",
                          "kvm.unix-socket", "wrong.toml"])
 
+    def test_what_opens_no_guest_passes_the_users_own_file_over(self):
+        path = self.file(".config/microvmi/config.toml", "vm-name = \n")
+        for content, says in (("vm-name = \n", "config.toml:1"), ("pid = 'x'\nvm-nam = 'a'\n", "vm-nam")):
+            path.write_text(content)
+            for command in (["drivers"], ["drivers", "--json"], ["params"], ["params", "--json"]):
+                result = self.run_tool(*command)
+                self.assertEqual(result.code, 0, result)
+                self.assertIn(says, result.err)
+                self.assertIn("config.toml is passed over here" if "pid" in content else
+                              "passed over here", result.err)
+                self.assertIn("memflow", result.text)
+                self.fails(2, *command, "--config", path, says=says)
+            self.ok("completion", "bash")
+            self.ok("__complete", "in")
+            self.fails(2, "info", says=says)
+            self.fails(2, "scan", says=says)
+            self.fails(2, "params", "--explain", says=says)
+
+    def test_a_completion_script_needs_no_right_environment(self):
+        self.env["MICROVMI_PARAM_PID"] = "many"
+        self.ok("completion", "zsh")
+        self.fails(2, "completion", "zsh", "--timeout=1y", says="--timeout")
+        self.fails(2, "completion", "zsh", "--no-such", says="--no-such")
+
     def test_a_wrong_environment(self):
         self.env["MICROVMI_PARAM_PID"] = "many"
         self.fails(2, "info", says=["pid expects", "MICROVMI_PARAM_PID"])

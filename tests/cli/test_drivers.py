@@ -95,6 +95,17 @@ class DryRunTest(CliTest):
         for connector in absent["connectors"]:
             self.assertFalse(connector["available"], connector)
 
+    def test_what_opening_would_leave_out_is_not_available(self):
+        absent = "is not in this build"
+        answers = self.answers("--pid=1")
+        self.assertEqual((answers["kvm"]["available"], answers["xen"]["available"]), (False, False))
+        self.assertIn(answers["kvm"]["reason"], ("none of its own parameters is given", absent))
+        self.assertIn(answers["xen"]["reason"], ("has no use for the pid that is given", absent))
+        image = self.file("memory.raw", bytes(4096))
+        answers = self.answers(f"--memflow-coredump-filepath={image}", RAW)
+        for name in ("xen", "kvm", "qemu"):
+            self.assertIn(answers[name]["reason"], ("parameters of other drivers are given", absent))
+
     def test_a_driver_that_is_not_built_says_so(self):
         for name, driver in self.answers("--kvmi-unix-socket=/tmp/none").items():
             if name == "xen":

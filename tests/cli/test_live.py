@@ -50,6 +50,16 @@ class LiveTest(CliTest):
         self.assertIn(f"microvmi info {self.guest.pid}", table)
         self.assertEqual(len(self.ok("scan", "--json", "--pid", self.guest.pid).json), len(rows))
 
+    def test_scan_hides_what_the_command_line_alone_leaves_out(self):
+        def pids(*args):
+            return {one["pid"] for one in self.ok("scan", "--json", *args).json}
+        self.file(".config/microvmi/config.toml", "vm-name = 'another'\n")
+        self.env["MICROVMI_PARAM_PID"] = "1"
+        self.assertIn(self.guest.pid, pids())
+        self.assertEqual(pids("--vm-name", self.name), {self.guest.pid})
+        self.assertEqual(pids("--pid", self.guest.pid), {self.guest.pid})
+        self.assertEqual(pids("--pid", self.guest.pid, "--vm-name=another"), set())
+
     def test_it_says_which_guest_was_taken_where_none_is_named(self):
         taken = self.run_tool("info", "--json")
         self.assertEqual(taken.code, 0)
@@ -70,6 +80,14 @@ class LiveTest(CliTest):
         text = self.ok("info", self.name).text
         self.assertIn(self.name, text)
         self.fails(1, "info", "--pid", self.guest.pid, "--vm-name", "another")
+
+    def test_the_guest_of_the_command_line_is_not_that_of_a_file(self):
+        path = self.file("config.toml", "[qemu]\npid = 1\n[kvm]\nunix-socket = '/tmp/none'\n")
+        info = self.ok("info", "--json", f"--config={path}", self.guest.pid).json
+        self.assertEqual((info["driver"], info["pid"]), ("qemu", self.guest.pid))
+        path.write_text("[qemu]\nvm-name = 'another'\n")
+        info = self.ok("info", "--json", f"--config={path}", "--vm-name", self.name).json
+        self.assertEqual(info["pid"], self.guest.pid)
 
     def test_ambiguity_between_a_file_and_a_vm(self):
         self.file(self.name, b"x")

@@ -83,6 +83,15 @@ class QemuTest(CliTest):
             tool.communicate()
             self.left_in_order()
 
+    def test_killed_while_registers_are_written(self):
+        for _ in range(10):
+            tool = self.start("regs", "--vcpu", "0", "--set", "r9=0x1234", self.name)
+            while tool.poll() is None and not self.has_stub():
+                pass
+            tool.kill()
+            tool.communicate()
+            self.left_in_order()
+
     def test_killed_at_any_moment(self):
         # Close together where a quick program starts the stub, further on for a slow one.
         for delay in [*range(0, 60, 4), *range(60, 420, 40)]:

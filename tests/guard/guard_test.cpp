@@ -7,11 +7,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <cstdlib>
 #include <functional>
 
 #include "guard/simulated_guest.hpp"
 #include "support/soon.hpp"
+#include "support/temp_folder.hpp"
 
 namespace microvmi {
 namespace {
@@ -23,8 +23,6 @@ using test::soon;
 class GuardSimulatedTest : public testing::Test {
  protected:
   GuardSimulatedTest() {
-    std::string name = (fs::temp_directory_path() / "microvmi-guard-XXXXXX").string();
-    folder_ = ::mkdtemp(name.data());
     // A name of its own, so that its processes can be told from those of other tests.
     helper_ = folder_ / "simulated-guard";
     fs::copy_file(MICROVMI_SIMULATED_GUARD, helper_);
@@ -32,7 +30,6 @@ class GuardSimulatedTest : public testing::Test {
   }
   ~GuardSimulatedTest() override {
     EXPECT_TRUE(soon([&] { return guards().empty(); })) << "a guard is left behind";
-    fs::remove_all(folder_);
   }
 
   [[nodiscard]] std::vector<pid_t> guards() const {
@@ -82,7 +79,8 @@ class GuardSimulatedTest : public testing::Test {
     ASSERT_EQ(::waitpid(client, nullptr, 0), client);
   }
 
-  fs::path folder_;
+  const test::TempFolder temporary_;
+  const fs::path folder_ = temporary_.path();
   fs::path helper_;
 };
 

@@ -96,7 +96,7 @@ Run declare(CLI::App& app) {
       session.wrong("SHELL is required: bash, zsh or fish");
     else if (*shell != "bash" && *shell != "zsh" && *shell != "fish")
       session.wrong("SHELL expects bash, zsh or fish, not '" + **shell + "'");
-    if (const auto request = session.request(); !request) return std::unexpected(request.error());
+    if (auto right = session.check_words(); !right) return right;
     return session.out().write(script);
   };
 }

@@ -2,8 +2,6 @@
 // microvmi drivers: what there is, whether it could be used now, and what it takes.
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "command.hpp"
 #include "json.hpp"
 #include "microvmi/init.hpp"
@@ -44,17 +42,14 @@ Answer answer_for(const ConnectorInfo& connector, const Request& request) {
   return ask(connector, request.params, request.params != DriverInitParams{});
 }
 
-// The rule of init(): where any driver's own parameters are given, the others are not tried.
+// As init() would have it: which drivers it leaves out depends on what is given.
 Answer answer_for(const DriverInfo& driver, const Request& request) {
   const DriverInitParams& params = request.params;
   const bool any_given = params != DriverInitParams{};
   if (request.driver && request.driver != driver.type)
     return {false, std::string("driver ") + microvmi::name_of(*request.driver) + " is asked for"};
-  const bool others = std::ranges::any_of(drivers(), [&](const DriverInfo& other) {
-    return other.type != driver.type && is_given(other.type, params);
-  });
-  if (driver.probe && others && !is_given(driver.type, params) && !request.driver)
-    return {false, "parameters of other drivers are given"};
+  const std::string left_out = why_left_out(driver.type, params);
+  if (driver.probe && any_given && !request.driver && !left_out.empty()) return {false, left_out};
   const Answer answer = ask(driver, params, any_given);
   if (answer.available || any_given || driver.type != DriverType::memflow) return answer;
   for (const ConnectorInfo& connector : connectors())
@@ -118,7 +113,7 @@ Outcome run(Session& session, const Options& options) {
     else
       session.wrong("NAME " + driver.error() + ", not '" + *options.name + "'");
   }
-  const auto request = session.request();
+  const auto request = session.request(OwnFile::may_be_wrong);
   if (!request) return std::unexpected(request.error());
   if (options.json) return session.out().write(to_text(to_json(wanted, *request)));
   std::string text = to_lines(wanted, *request) + '\n';

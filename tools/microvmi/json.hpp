@@ -4,7 +4,6 @@
 
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <span>
 #include <string>
 
 #include "microvmi/registry.hpp"
@@ -22,9 +21,6 @@ Json or_null(const std::optional<T>& value) {
 [[nodiscard]] inline std::string to_text(const Json& json) {
   return json.dump(1, ' ', false, Json::error_handler_t::replace) + '\n';
 }
-
-// {"kvm.unix-socket": "/tmp/s"}; a list where a key has several values.
-[[nodiscard]] Json settings_json(std::span<const param::Setting> settings);
 
 [[nodiscard]] inline const char* name_of(Connector connector) {
   return kConnectorNames[static_cast<std::size_t>(connector)];

@@ -15,14 +15,8 @@ struct Options {
   bool explain = false;
 };
 
-const char* name_of(param::Source source) {
-  constexpr std::array<const char*, 6> kNames{"code",        "command line", "url",
-                                              "environment", "file",         "default"};
-  return kNames.at(static_cast<std::size_t>(source));
-}
-
 Json to_json(const param::Origin& origin) {
-  return {{"source", name_of(origin.source)}, {"place", origin.place}};
+  return {{"source", param::to_text({origin.source, ""})}, {"place", origin.place}};
 }
 
 Json to_json(const std::vector<Explained>& rows) {
@@ -66,7 +60,8 @@ Run declare(CLI::App& app) {
   add_flag(app, "--explain", options->explain,
            "What is in force, from which source, and what it overruled");
   return [options](Session& session) -> Outcome {
-    const auto request = session.request();
+    const auto request =
+        session.request(options->explain ? OwnFile::must_be_right : OwnFile::may_be_wrong);
     if (!request) return std::unexpected(request.error());
     if (!options->explain)
       return session.out().write(options->json ? param::json(every_init_arg())

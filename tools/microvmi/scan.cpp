@@ -7,46 +7,12 @@
 #include "command.hpp"
 #include "json.hpp"
 #include "log.hpp"
+#include "microvmi/scan_json.hpp"
 #include "terminal.hpp"
 
 namespace microvmi::tool {
 
-Json settings_json(std::span<const param::Setting> settings) {
-  Json out = Json::object();
-  for (const param::Setting& one : settings) {
-    if (!out.contains(one.key)) {
-      out[one.key] = one.value;
-      continue;
-    }
-    if (!out[one.key].is_array()) out[one.key] = Json::array({out[one.key]});
-    out[one.key].push_back(one.value);
-  }
-  return out;
-}
-
 namespace {
-
-// As info --json has them.
-Json facts_json(const Found& row) {
-  Json out = Json::object();
-  for (const Fact& fact : row.facts)
-    out[fact.name] = std::visit([](const auto& value) { return Json(value); }, fact.value);
-  return out;
-}
-
-Json to_json(const std::vector<Found>& rows) {
-  Json out = Json::array();
-  for (const Found& one : rows)
-    out.push_back({{"driver", microvmi::name_of(one.driver)},
-                   {"connector", one.connector ? Json(name_of(*one.connector)) : Json(nullptr)},
-                   {"vm_name", or_null(one.vm_name)},
-                   {"pid", or_null(one.pid)},
-                   {"running", or_null(one.running)},
-                   {"vcpus", or_null(one.vcpus)},
-                   {"facts", facts_json(one)},
-                   {"params", settings_json(one.params)}});
-  return out;
-}
 
 // What to type next: the process alone for the preferred way, every parameter for the others.
 std::string next_command(const Found& one, bool preferred) {
@@ -89,6 +55,13 @@ std::string nothing_found(const DriverInitParams& params) {
   return out;
 }
 
+// Settings that are there for the commands that open a guest hide no other one.
+bool is_asked_for(const Found& one, const Request& request) {
+  const auto& [vm_name, pid] = request.named;
+  return (!request.driver || one.driver == *request.driver) &&
+         (!vm_name || one.vm_name == *vm_name) && (!pid || one.pid == pid->value());
+}
+
 struct Options {
   bool json = false;
   bool quick = false;
@@ -102,14 +75,8 @@ Outcome run(Session& session, const Options& options) {
   scanning.wait.stop = session.stop();
   auto rows = scan(scanning);
   if (session.stop().stop_requested()) return failed("interrupted");
-  if (request->driver)
-    std::erase_if(rows, [&](const Found& one) { return one.driver != *request->driver; });
-  const auto& common = request->params.common;
-  if (common && common->pid)
-    std::erase_if(rows, [&](const Found& one) { return one.pid != common->pid->value(); });
-  if (common && common->vm_name)
-    std::erase_if(rows, [&](const Found& one) { return one.vm_name != common->vm_name; });
-  if (options.json) return session.out().write(to_text(to_json(rows)));
+  std::erase_if(rows, [&](const Found& one) { return !is_asked_for(one, *request); });
+  if (options.json) return session.out().write(microvmi::json(rows));
   if (rows.empty()) return session.out().write(nothing_found(request->params));
   return session.out().write(to_table(rows));
 }

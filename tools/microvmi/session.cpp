@@ -2,6 +2,7 @@
 // Joins command line, TARGET, environment and configuration file, and opens the guest.
 #include "session.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "log.hpp"
@@ -28,6 +29,22 @@ bool is_out_of_sight(const fs::path& file) {
   return error == std::errc::permission_denied;
 }
 
+bool stands_on_command_line(const Explained& one) {
+  return one.origin && !one.values.empty() && one.origin->source <= param::Source::command_line;
+}
+
+// Of the guest that is meant. A file may name one too, for the days when none is said.
+CommonInitParams named_by_words(const Request& request) {
+  CommonInitParams named;
+  if (!request.params.common) return named;
+  for (const Explained& one : request.sources.explain()) {
+    if (!stands_on_command_line(one)) continue;
+    if (one.key == "vm-name") named.vm_name = request.params.common->vm_name;
+    if (one.key == "pid") named.pid = request.params.common->pid;
+  }
+  return named;
+}
+
 // A name or pid on the command line means a live guest, so that a dump or a device that the
 // environment or a file names is not what is opened in its place.
 void drop_weaker_images(Request& request) {
@@ -35,15 +52,10 @@ void drop_weaker_images(Request& request) {
   if (!memflow || !memflow->selected() || request.target.kind == Target::Kind::url) return;
   const Connector selected = *memflow->selected();
   if (selected != Connector::coredump && selected != Connector::pcileech) return;
-  bool guest_named = false;
-  bool image_weak = true;
-  for (const Explained& one : request.sources.explain()) {
-    if (!one.origin || one.values.empty()) continue;
-    const bool strong = one.origin->source <= param::Source::command_line;
-    if (one.key == "vm-name" || one.key == "pid") guest_named = guest_named || strong;
-    if (one.key.starts_with("memflow.") && strong) image_weak = false;
-  }
-  if (guest_named && image_weak) memflow.reset();
+  const bool image_named = std::ranges::any_of(request.sources.explain(), [](const Explained& one) {
+    return one.key.starts_with("memflow.") && stands_on_command_line(one);
+  });
+  if (request.named != CommonInitParams{} && !image_named) memflow.reset();
 }
 
 // What TARGET was taken for, where it may have been meant as something else.
@@ -97,35 +109,7 @@ std::string Session::new_file(const char* name, const std::optional<std::string>
   return text.value_or("");
 }
 
-void Session::join_sources(Request& request) {
-  request.sources = given_.params;
-  if (given_.target) {
-    auto target = resolve_target(*given_.target, given_.params);
-    if (target) {
-      request.target = *std::move(target);
-      request.sources.append(request.target.params);
-      if (request.target.driver && request.driver && request.driver != request.target.driver)
-        wrong("TARGET is for driver " + std::string(name_of(*request.target.driver)) +
-              ", --driver names " + name_of(*request.driver));
-      if (!request.driver) request.driver = request.target.driver;
-    } else {
-      wrong(std::move(target.error()));
-    }
-  }
-  request.sources.append(DriverParams::from_environment());
-  const fs::path file = given_.config ? fs::path(*given_.config) : default_config();
-  if (file.empty() && !given_.config) return;
-  if (!given_.config && is_out_of_sight(file))
-    return note("no look at " + file.string() + ", which is in a folder closed to this user");
-  auto config = DriverParams::from_file(file);
-  if (config)
-    request.sources.append(*std::move(config));
-  else if (given_.config || config.error().code != Errc::not_found)
-    wrong(to_text(config.error()));
-}
-
-Result<Request> Session::request() {
-  Request request;
+void Session::understand_words(Request& request) {
   if (given_.driver) {
     if (const auto driver = param::Value<DriverType>::parse(*given_.driver); driver)
       request.driver = *driver;
@@ -137,26 +121,83 @@ Result<Request> Session::request() {
     request.timeout = *timeout;
   else
     wrong("--timeout " + timeout.error() + ", not '" + within + "'");
-  join_sources(request);
-  auto params = request.sources.read();
-  if (params)
-    request.params = *std::move(params);
-  else
-    for (const auto& problem : wrong_parameters(std::move(params.error())).problems)
-      wrong(to_text(problem));
-  if (problems_.empty()) {
-    drop_weaker_images(request);
-    return request;
+}
+
+void Session::join_target(Request& request) {
+  if (!given_.target) return;
+  auto target = resolve_target(*given_.target, given_.params);
+  if (!target) return wrong(std::move(target.error()));
+  request.target = *std::move(target);
+  request.sources.append(request.target.params);
+  if (request.target.driver && request.driver && request.driver != request.target.driver)
+    wrong("TARGET is for driver " + std::string(name_of(*request.target.driver)) +
+          ", --driver names " + name_of(*request.driver));
+  if (!request.driver) request.driver = request.target.driver;
+}
+
+// After all other sources, so that what is wrong together with the file is right without it.
+void Session::join_file(Request& request, OwnFile own_file) {
+  const fs::path file = given_.config ? fs::path(*given_.config) : default_config();
+  if (file.empty() && !given_.config) return;
+  if (!given_.config && is_out_of_sight(file))
+    return note("no look at " + file.string() + ", which is in a folder closed to this user");
+  const bool may_be_wrong = !given_.config && own_file == OwnFile::may_be_wrong;
+  auto config = DriverParams::from_file(file);
+  if (!config) {
+    if (!given_.config && config.error().code == Errc::not_found) return;
+    if (!may_be_wrong) return wrong(to_text(config.error()));
+    return note(to_text(config.error()) + "; passed over here");
   }
+  DriverParams joined = request.sources;
+  joined.append(*std::move(config));
+  const auto read = joined.read();
+  if (!read && may_be_wrong && request.sources.read()) {
+    for (const param::Problem& problem : read.error()) note(to_text(problem));
+    return note(file.string() + " is passed over here");
+  }
+  request.sources = std::move(joined);
+}
+
+void Session::report(std::vector<param::Problem> problems) {
+  for (const auto& problem : wrong_parameters(std::move(problems)).problems)
+    wrong(to_text(problem));
+}
+
+Outcome Session::verdict() const {
+  if (problems_.empty()) return {};
   std::string all;
   for (const std::string& problem : problems_) all += (all.empty() ? "" : "\n") + problem;
   return misused(std::move(all));
 }
 
-Result<Vm> Session::open(const Request& request, bool guard) {
-  InitOptions options{.wait = Wait::at_most(request.timeout), .log = log_sink()};
+Outcome Session::check_words() {
+  Request ignored;
+  understand_words(ignored);
+  return verdict();
+}
+
+Result<Request> Session::request(OwnFile own_file) {
+  Request request;
+  understand_words(request);
+  request.sources = given_.params;
+  join_target(request);
+  request.sources.append(DriverParams::from_environment());
+  join_file(request, own_file);
+  auto params = request.sources.read();
+  if (params)
+    request.params = *std::move(params);
+  else
+    report(std::move(params.error()));
+  if (auto right = verdict(); !right) return std::unexpected(std::move(right.error()));
+  request.named = named_by_words(request);
+  drop_weaker_images(request);
+  return request;
+}
+
+Result<Vm> Session::open(const Request& request) {
+  InitOptions options{
+      .wait = Wait::at_most(request.timeout), .log = log_sink(), .guard = GuardOptions{}};
   options.wait.stop = stop_;
-  if (guard) options.guard.emplace();
   auto vm = init(request.driver, request.params, options);
   if (vm) {
     tell_choice(request, *vm);

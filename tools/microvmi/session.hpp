@@ -28,9 +28,14 @@ struct Request {
   std::optional<DriverType> driver{};
   DriverParams sources{};
   DriverInitParams params{};
+  CommonInitParams named{};  // what of the common ones stands on the command line
   std::chrono::milliseconds timeout{};
   Target target{};
 };
+
+// Whether the user's own configuration file, which no option names, must be right. Where nothing is
+// opened, one that is not is told of and passed over.
+enum class OwnFile : std::uint8_t { must_be_right, may_be_wrong };
 
 class Session {
  public:
@@ -56,13 +61,21 @@ class Session {
   }
 
   // Fails where anything at all was wrong.
-  [[nodiscard]] Result<Request> request();
+  [[nodiscard]] Result<Request> request(OwnFile own_file = OwnFile::must_be_right);
 
-  // Opens what was asked for; with a guard, pauses go through a guard process.
-  [[nodiscard]] Result<Vm> open(const Request& request, bool guard = false);
+  // Fails where something was wrong with the words alone, for what depends on no parameter.
+  [[nodiscard]] Outcome check_words();
+
+  // Opens what was asked for. Whatever stops the guest, be it for its registers alone, does so
+  // through a guard process, so that it runs again when this program is killed.
+  [[nodiscard]] Result<Vm> open(const Request& request);
 
  private:
-  void join_sources(Request& request);
+  void understand_words(Request& request);
+  void join_target(Request& request);
+  void join_file(Request& request, OwnFile own_file);
+  void report(std::vector<param::Problem> problems);
+  [[nodiscard]] Outcome verdict() const;
 
   Given given_;
   Output& out_;

@@ -62,6 +62,40 @@ TEST(Explain, KnowsConnectorArgumentsAndTheirStrength) {
             "memflow.connector=kvm is set by command line --c");
 }
 
+TEST(Explain, AGuestThatAStrongerSourceNamesIsNotReplacedByOneOfAWeakerSource) {
+  const param::Origin file{Source::file, "f:1"};
+  const auto settings = DriverParams()
+                            .insert("qemu.pid", "9", file)
+                            .insert("qemu.vm-name", "other", file)
+                            .insert("memflow.kvm.pid", "9", file)
+                            .insert("memflow.kvm.intrusive", "none", file)
+                            .insert("xen.domid", "3", file)
+                            .insert("kvm.unix-socket", "/a", file);
+  auto by_pid = settings;
+  by_pid.insert("pid", "7", {Source::command_line, "TARGET"});
+  ASSERT_EQ(row(by_pid, "qemu.pid").dropped.size(), 1U);
+  EXPECT_EQ(row(by_pid, "qemu.pid").dropped[0].reason, "pid=7 is set by command line TARGET");
+  const auto read = by_pid.read();
+  ASSERT_TRUE(read);
+  EXPECT_EQ(guest_choice(*read, DriverType::qemu),
+            (GuestChoice{.vm_name = "other", .pid = Pid{7}}));
+  EXPECT_EQ(guest_choice(*read, Connector::kvm).pid, Pid{7});
+  EXPECT_FALSE(read->xen || read->kvm) << "their guests have no pid";
+
+  auto by_name = settings;
+  by_name.insert("vm_name", "this", {Source::environment, "E"});
+  const auto named = by_name.read();
+  ASSERT_TRUE(named);
+  EXPECT_EQ(guest_choice(*named, DriverType::qemu), (GuestChoice{.vm_name = "this", .pid = Pid{9}}))
+      << "a name beside a pid is verified";
+  EXPECT_TRUE(named->xen && named->kvm);
+
+  auto equal = settings;
+  equal.insert("pid", "7", file);
+  ASSERT_TRUE(equal.read());
+  EXPECT_EQ(guest_choice(*equal.read(), DriverType::qemu).pid, Pid{9}) << "the own key wins";
+}
+
 TEST(GuestChoiceTest, OwnKeysComeBeforeTheCommonOnesEachForItself) {
   const DriverInitParams params{
       .common = CommonInitParams{.vm_name = "common", .pid = Pid{1}},
