@@ -16,7 +16,7 @@ KERNEL = os.environ.get("MICROVMI_TINY_GUEST", "")
 
 def stub_folders():
     """Those that hold the socket of a stub."""
-    return {str(one) for place in ("/run", "/tmp") for one in pathlib.Path(place).glob("microvmi-" + "[0-9a-f]" * 32)}
+    return {str(one) for place in ("/run", "/tmp") for one in pathlib.Path(place).glob("microvmi-gdb.*")}
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")
@@ -82,6 +82,20 @@ class QemuTest(CliTest):
             tool.kill()
             tool.communicate()
             self.left_in_order()
+
+    def test_killed_while_the_guest_stands_still_for_a_register(self):
+        settings = [word for name in ("r10", "r11", "r12", "r13", "r14", "r15") for word in ("--set", f"{name}=7")]
+        for _ in range(100):
+            tool = self.start("regs", *settings, self.name)
+            while running := self.guest.running():
+                if tool.poll() is not None:
+                    break
+            tool.kill()
+            tool.communicate()
+            self.left_in_order()
+            if not running:
+                return
+        self.fail("the guest was never seen to stand still")
 
     def test_killed_at_any_moment(self):
         # Close together where a quick program starts the stub, further on for a slow one.

@@ -163,7 +163,7 @@ Outcome run(Session& session, const Options& options) {
   const Plan plan = plan_of(session, options);
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
-  auto vm = session.open(*request, options.pause);
+  auto vm = session.open(*request);
   if (!vm) return std::unexpected(std::move(vm.error()));
   if (options.every) return run_series(session, *vm, options, plan);
   const Write write = [&](const std::string& file, const DumpOptions& how) {

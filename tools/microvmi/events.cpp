@@ -106,7 +106,7 @@ Outcome run(Session& session, const Options& options) {
       options.time ? std::optional(seconds_of(session, "--timeout", *options.time)) : std::nullopt;
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
-  auto vm = session.open(*request, true);
+  auto vm = session.open(*request);
   if (!vm) return std::unexpected(std::move(vm.error()));
   if (time) plan.wait = plan.wait.within(*time);
   std::size_t set = 0;

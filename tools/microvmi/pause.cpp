@@ -63,7 +63,7 @@ Outcome run_pause(Session& session, const Options& options) {
       options.time ? std::optional(seconds_of(session, "--for", *options.time)) : std::nullopt;
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
-  auto vm = session.open(*request, time.has_value());
+  auto vm = session.open(*request);
   if (!vm) return std::unexpected(std::move(vm.error()));
   return time ? pause_for(session, *vm, options, *time) : pause_for_good(session, *vm, options);
 }

@@ -153,10 +153,11 @@ Result<Request> Session::request() {
   return misused(std::move(all));
 }
 
-Result<Vm> Session::open(const Request& request, bool guard) {
+Result<Vm> Session::open(const Request& request) {
   InitOptions options{.wait = Wait::at_most(request.timeout), .log = log_sink()};
   options.wait.stop = stop_;
-  if (guard) options.guard.emplace();
+  // Also for registers: where they go through a gdb stub, the guest stands still meanwhile.
+  options.guard.emplace();
   auto vm = init(request.driver, request.params, options);
   if (vm) {
     tell_choice(request, *vm);

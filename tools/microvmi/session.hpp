@@ -58,8 +58,9 @@ class Session {
   // Fails where anything at all was wrong.
   [[nodiscard]] Result<Request> request();
 
-  // Opens what was asked for; with a guard, pauses go through a guard process.
-  [[nodiscard]] Result<Vm> open(const Request& request, bool guard = false);
+  // Opens what was asked for. A guard process, started where it is needed, lets the guest run again
+  // if this program is killed while it stands still for us.
+  [[nodiscard]] Result<Vm> open(const Request& request);
 
  private:
   void join_sources(Request& request);
