@@ -89,7 +89,7 @@ Expected<void> repair(const StubPlan& plan) {
     }
   }
   auto session = GdbSession::attach(plan.stub, kEach);
-  if (!session) return std::unexpected(std::move(session.error()));
+  if (!session) return std::unexpected(std::move(session.error().error));
   if (plan.runs) {
     if (auto done = session->clear_steps(); !done) return done;
     if (auto done = session->detach(true, {}); !done) return done;

@@ -34,9 +34,10 @@ Expected<void> for_each_known(const Registers& registers, Do&& act) {
 
 }  // namespace
 
-Expected<GdbSession> GdbSession::attach(const Monitor& stub, std::chrono::milliseconds each) {
+std::expected<GdbSession, AttachFailure> GdbSession::attach(const Monitor& stub,
+                                                            std::chrono::milliseconds each) {
   auto client = GdbClient::connect(stub, Wait::at_most(each));
-  if (!client) return std::unexpected(std::move(client.error()));
+  if (!client) return std::unexpected(AttachFailure{std::move(client.error())});
   GdbSession out(*std::move(client), each);
   out.end_ = Wait::at_most(kAnswersToAttach * each).deadline;
   auto done = out.begin();
@@ -46,14 +47,15 @@ Expected<GdbSession> GdbSession::attach(const Monitor& stub, std::chrono::millis
     done.error().hint = "another debugger seems to use the stub";
   }
   if (done) return out;
-  if (out.found_running_) static_cast<void>(out.detach(true, {}).has_value());
-  return std::unexpected(std::move(done.error()));
+  const bool in_order = out.answered_ && (!out.found_running_ || out.detach(true, {}));
+  return std::unexpected(AttachFailure{std::move(done.error()), !in_order});
 }
 
 // The stop reply to the connection comes before the first answer, and only where the guest ran.
 Expected<void> GdbSession::begin() {
   const auto features = client_.ask("qSupported:xmlRegisters=i386", patience());
   if (!features) return std::unexpected(features.error());
+  answered_ = true;
   found_running_ = client_.has_stop();
   if (auto checked = client_.check_peer(); !checked) return checked;
   while (client_.has_stop())

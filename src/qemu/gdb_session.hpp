@@ -6,6 +6,7 @@
 // Threads: one at a time.
 #pragma once
 
+#include <expected>
 #include <optional>
 #include <span>
 #include <vector>
@@ -26,11 +27,18 @@ struct GdbPoint {
   bool operator==(const GdbPoint&) const = default;
 };
 
+struct AttachFailure {
+  Error error;
+  // The connection was made and stops the guest now or, of a QEMU that hangs, later: whoever knows
+  // whether it should run has to see to that.
+  bool may_have_stopped = false;
+};
+
 class GdbSession {
  public:
   // The guest stands still afterwards. Breakpoints that an earlier debugger left are removed.
-  [[nodiscard]] static Expected<GdbSession> attach(const Monitor& stub,
-                                                   std::chrono::milliseconds each);
+  [[nodiscard]] static std::expected<GdbSession, AttachFailure> attach(
+      const Monitor& stub, std::chrono::milliseconds each);
 
   // Whether the guest ran before attach() stopped it.
   [[nodiscard]] bool found_running() const { return found_running_; }
@@ -90,6 +98,7 @@ class GdbSession {
   Wait::Clock::time_point end_ = Wait::Clock::time_point::max();  // of the attach
   GdbLayout layout_;
   std::vector<std::uint32_t> vcpus_;
+  bool answered_ = false;  // so that found_running_ is known
   bool found_running_ = false;
   bool running_ = false;
   bool holds_interrupts_ = true;

@@ -64,9 +64,7 @@ Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
       std::iter_swap(monitors_.begin(), one);
       return layout;
     }
-    const bool names_it = layout.error().message.starts_with("monitor ");
-    notes_.push_back((names_it ? "" : "monitor " + to_text(one->endpoint) + ": ") +
-                     microvmi::to_text(layout.error()));
+    notes_.push_back(to_text(layout.error()));
   }
   auto layout = from_command_line(given_ ? with_ram(process_.line, *given_) : process_.line);
   if (layout) {
@@ -79,13 +77,16 @@ Expected<host::Layout> LayoutFinder::find(const Wait& wait) {
 
 Expected<host::Layout> LayoutFinder::from_monitor(const Monitor& monitor, const Wait& wait) const {
   const auto ask_one = [&](const Command& command) {
-    return ask(monitor, command, wait.within(kCommandTime));
+    return ask_plainly(monitor, command, wait.within(kCommandTime));
+  };
+  const auto failed = [&](Error error) {
+    return std::unexpected(about_monitor(monitor, std::move(error)));
   };
   auto layout = ask_layout(ask_one, process_.line);
-  if (!layout) return layout;
+  if (!layout) return failed(std::move(layout.error()));
   const auto maps = host::read_maps(process_.pid);
-  if (!maps) return std::unexpected(maps.error());
-  if (auto done = check_mapped(*layout, *maps); !done) return std::unexpected(done.error());
+  if (!maps) return failed(maps.error());
+  if (auto done = check_mapped(*layout, *maps); !done) return failed(std::move(done.error()));
   return layout;
 }
 

@@ -12,6 +12,10 @@ namespace {
 
 constexpr std::uint64_t kMost = std::uint64_t{1} << 56U;  // of any guest address space
 
+// ACPI_MAX_RAM_SLOTS, include/hw/acpi/acpi.h. A command line of a few MB could name more devices
+// than can be laid out in hours.
+constexpr std::size_t kMostDevices = 256;
+
 struct Taken {
   std::uint64_t start;
   std::uint64_t end;
@@ -61,6 +65,8 @@ Expected<void> add_memory_devices(const CommandLine& line, std::uint64_t start, 
   std::vector<Taken> taken;
   for (const Device& device : line.devices) {
     if (!is_memory_device(device.driver)) continue;
+    if (taken.size() == kMostDevices)
+      return fail(Errc::invalid_argument, "more memory devices than QEMU can have");
     const std::string id = device.options.text("memdev");
     const RamBackend* backend = line.backend(id);
     const std::uint64_t size = backend ? visible_size(device, *backend) : 0;

@@ -5,11 +5,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 namespace microvmi::qemu {
 namespace {
 
 using Json = nlohmann::json;
+
+// Each costs a question. 256 DIMMs and what the chipset makes of the first MiB are a tenth of it.
+constexpr std::size_t kMostRanges = 4096;
 
 Expected<std::string> human(const AskMonitor& ask, const std::string& line) {
   const auto answer = ask(human_command(line));
@@ -47,17 +51,44 @@ bool has_virtio_mem(const AskMonitor& ask) {
          });
 }
 
-Expected<host::Segment> segment_of(const AskMonitor& ask, const FlatRange& range) {
+// Nothing where something else is there by now.
+Expected<std::optional<host::Segment>> segment_of(const AskMonitor& ask, const FlatRange& range) {
   const std::uint64_t gpa = to_integer(range.gpa);
   const auto text = human(ask, fmt::format("gpa2hva {:#x}", gpa));
   if (!text) return std::unexpected(text.error());
   const auto host = parse_gpa2hva(*text, range.gpa);
   if (!host) return std::unexpected(host.error());
+  if (host->region != range.region) return std::nullopt;
   const bool is_rom = range.kind == FlatRange::Kind::rom;
   return host::Segment{.gpa = range.gpa,
                        .size = range.size,
                        .hva = host->hva,
                        .kind = is_rom ? MemoryRegion::Kind::rom : MemoryRegion::Kind::ram};
+}
+
+// Nothing where the layout changed in between.
+Expected<std::optional<host::Layout>> ask_once(const AskMonitor& ask, const CommandLine& line) {
+  const auto ids = backend_ids(ask, line);
+  if (!ids) return std::unexpected(ids.error());
+  const auto text = human(ask, "info mtree -f");
+  if (!text) return std::unexpected(text.error());
+  const auto ranges = parse_mtree(*text);
+  if (!ranges) return std::unexpected(ranges.error());
+  const auto guest = guest_ranges(*ranges, *ids);
+  if (guest.size() > kMostRanges)
+    return fail(Errc::protocol, fmt::format("the monitor tells of {} ranges of guest memory, more "
+                                            "than a guest has",
+                                            guest.size()));
+  host::Layout out;
+  for (const FlatRange& range : guest) {
+    const auto segment = segment_of(ask, range);
+    if (!segment) return std::unexpected(segment.error());
+    if (!*segment) return std::nullopt;
+    out.segments.push_back(**segment);
+  }
+  out.exact = !has_virtio_mem(ask);
+  if (out.segments.empty()) return fail(Errc::not_found, "the monitor tells of no guest memory");
+  return out;
 }
 
 // Where the run of readable data mappings that begins in or before `address` ends.
@@ -72,21 +103,13 @@ std::uint64_t end_of_data(std::span<const host::Mapping> maps, std::uint64_t add
 }  // namespace
 
 Expected<host::Layout> ask_layout(const AskMonitor& ask, const CommandLine& line) {
-  const auto ids = backend_ids(ask, line);
-  if (!ids) return std::unexpected(ids.error());
-  const auto text = human(ask, "info mtree -f");
-  if (!text) return std::unexpected(text.error());
-  const auto ranges = parse_mtree(*text);
-  if (!ranges) return std::unexpected(ranges.error());
-  host::Layout out;
-  for (const FlatRange& range : guest_ranges(*ranges, *ids)) {
-    auto segment = segment_of(ask, range);
-    if (!segment) return std::unexpected(segment.error());
-    out.segments.push_back(*segment);
+  constexpr int kTries = 3;
+  for (int i = 0; i < kTries; ++i) {
+    auto layout = ask_once(ask, line);
+    if (!layout) return std::unexpected(std::move(layout.error()));
+    if (*layout) return **std::move(layout);
   }
-  out.exact = !has_virtio_mem(ask);
-  if (out.segments.empty()) return fail(Errc::not_found, "the monitor tells of no guest memory");
-  return out;
+  return fail(Errc::busy, "the memory layout changes while the monitor tells it");
 }
 
 Expected<void> check_mapped(const host::Layout& layout, std::span<const host::Mapping> maps) {

@@ -19,7 +19,8 @@ namespace microvmi::qemu {
 using AskMonitor = std::function<Expected<nlohmann::json>(const Command& command)>;
 
 // `info mtree -f` for the ranges, query-memdev for which of them are guest RAM, gpa2hva for where
-// each is. The command line tells which memory backends belong to a device (ivshmem).
+// each is. The command line tells which memory backends belong to a device (ivshmem). Errc::busy
+// where it changes all the time.
 [[nodiscard]] Expected<host::Layout> ask_layout(const AskMonitor& ask, const CommandLine& line);
 
 // Errc::protocol where a segment is not all in readable mappings of the process without code.

@@ -18,7 +18,8 @@ inline constexpr const char* kQmpOption = "-qmp unix:FILE,server=on,wait=off";
 
 // Those of its QMP monitors that listen, in the order of the command line. Paths are looked up in
 // the process's own root and working directory; an inherited descriptor, as libvirt passes it, is
-// found by the inode of its socket.
+// found by the inode of its socket. No more than 16: each that is silent is waited for, and a
+// command line could name any number.
 [[nodiscard]] std::vector<Monitor> monitors_of(const CommandLine& line, std::uint32_t pid);
 
 // The one that the caller has given, else those above.

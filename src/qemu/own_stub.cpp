@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// `gdbserver` of the human monitor, with a folder of a random name.
+// `gdbserver` of the human monitor, with a folder of a new name.
 #include "qemu/own_stub.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstdint>
 
 #include "host/linux/descriptor.hpp"
 #include "host/linux/proc.hpp"
+#include "qemu/stub_folder.hpp"
 
 namespace microvmi::qemu {
 namespace {
-
-constexpr const char* kSocket = "/gdb";
 
 bool is_socket(const std::string& path) {
   struct stat status{};
@@ -43,13 +40,6 @@ std::string socket_inside(const OwnStub& own) {
   return path.starts_with(root) ? path.substr(root.size()) : path;
 }
 
-Expected<std::string> random_name() {
-  std::array<std::uint64_t, 2> bits{};
-  if (::getentropy(bits.data(), sizeof bits) != 0)
-    return host::system_failure(errno, "cannot get random bytes");
-  return fmt::format("/microvmi-{:016x}{:016x}", bits[0], bits[1]);
-}
-
 Expected<void> make_folder(const std::string& folder) {
   constexpr ::mode_t kOwnerOnly = 0700;
   if (::mkdir(folder.c_str(), kOwnerOnly) == 0) return {};
@@ -67,17 +57,14 @@ Expected<void> give_to_owner(const std::string& folder, std::uint32_t pid) {
 }  // namespace
 
 Expected<OwnStub> plan_stub(std::uint32_t pid) {
-  const auto name = random_name();
-  if (!name) return std::unexpected(name.error());
-  const std::string root = way_into(pid);
-  std::string place = root + "/run";
-  if (::faccessat(AT_FDCWD, place.c_str(), W_OK | X_OK, AT_EACCESS) != 0) place = root + "/tmp";
-  std::string folder = place + *name;
-  return OwnStub{.stub = {{Endpoint::Kind::unix_path, folder + kSocket}, pid},
-                 .folder = std::move(folder)};
+  auto folder = new_stub_folder(way_into(pid), pid);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return OwnStub{.stub = {{Endpoint::Kind::unix_path, *folder + "/" + kStubSocket}, pid},
+                 .folder = *std::move(folder)};
 }
 
 Expected<void> start_stub(const OwnStub& own, const AskHuman& ask) {
+  remove_stale_stub_folders(own.folder.substr(0, own.folder.rfind('/')));
   if (auto made = make_folder(own.folder); !made) return made;
   const auto failed = [&own](Error error) {
     remove_folder(own);
@@ -86,6 +73,7 @@ Expected<void> start_stub(const OwnStub& own, const AskHuman& ask) {
   if (auto given = give_to_owner(own.folder, own.stub.pid); !given)
     return failed(std::move(given.error()));
   const auto said = ask(fmt::format("gdbserver unix:{},server=on,wait=off", socket_inside(own)));
+  if (!said && said.error().code == Errc::timed_out) return std::unexpected(said.error());
   if (!said) return failed(said.error());
   if (!is_socket(own.stub.endpoint.address))
     return failed({Errc::io, fmt::format("QEMU started no gdb stub: {:?}", said->substr(0, 200))});
@@ -98,10 +86,7 @@ Expected<bool> has_stub(const OwnStub& own, const AskHuman& ask) {
   return said->find(socket_inside(own)) != std::string::npos;
 }
 
-void remove_folder(const OwnStub& own) {
-  ::unlink(own.stub.endpoint.address.c_str());
-  ::rmdir(own.folder.c_str());
-}
+void remove_folder(const OwnStub& own) { remove_stub_folder(own.folder); }
 
 Expected<void> end_stub(const OwnStub& own, const AskHuman& ask) {
   const auto said = ask("gdbserver none");

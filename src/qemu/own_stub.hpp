@@ -23,7 +23,8 @@ struct OwnStub {
 [[nodiscard]] Expected<OwnStub> plan_stub(std::uint32_t pid);
 
 // The folder belongs to the user of the QEMU process, which has to make the socket in it. Nothing
-// is left where it fails.
+// is left where it fails, but for timed_out: QEMU may still start it. What is left beside it of
+// processes that are gone goes.
 [[nodiscard]] Expected<void> start_stub(const OwnStub& own, const AskHuman& ask);
 
 // Whether QEMU has that stub, which is another question than whether somebody tried to start it.

@@ -94,25 +94,32 @@ std::vector<Mapping> joined(std::span<const Mapping> maps) {
   return out;
 }
 
-std::vector<Mapping> candidates_for(const RamBlock& block, std::span<const Mapping> maps,
-                                    std::span<const Mapping> joined_maps) {
-  std::vector<Mapping> out;
-  const auto fits = [&](const Mapping& one) { return could_hold(block, one); };
-  std::ranges::copy_if(maps, std::back_inserter(out), fits);
-  if (out.empty()) std::ranges::copy_if(joined_maps, std::back_inserter(out), fits);
+// Of hundreds of blocks each may fit into all of 65530 mappings, so that none is copied.
+using Candidates = std::vector<const Mapping*>;
+
+Candidates candidates_for(const RamBlock& block, std::span<const Mapping> maps,
+                          std::span<const Mapping> joined_maps) {
+  Candidates out;
+  const auto add_from = [&](std::span<const Mapping> all) {
+    for (const Mapping& one : all)
+      if (could_hold(block, one)) out.push_back(&one);
+  };
+  add_from(maps);
+  if (out.empty()) add_from(joined_maps);
   return out;
 }
 
 // A mapping that is the only one for some block is struck out everywhere else, until none is.
-void settle(std::vector<std::vector<Mapping>>& candidates) {
+// Where there are more mappings than blocks, striking out never leaves one alone.
+void settle(std::vector<Candidates>& candidates) {
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t i = 0; i < candidates.size(); ++i) {
       if (candidates[i].size() != 1) continue;
-      for (std::size_t j = 0; j < candidates.size(); ++j) {
-        if (j == i || candidates[j].size() <= 1) continue;
-        changed |= std::erase(candidates[j], candidates[i].front()) != 0;
-      }
+      const std::uint64_t taken = candidates[i].front()->start;
+      for (Candidates& others : candidates)
+        if (others.size() > 1 && others.size() <= candidates.size())
+          changed |= std::erase_if(others, [&](auto* one) { return one->start == taken; }) != 0;
     }
   }
 }
@@ -124,11 +131,11 @@ Error none_for(const RamBlock& block) {
           .hint = "start it with a QMP socket, which tells where its memory is"};
 }
 
-Error competing(const RamBlock& block, std::span<const Mapping> rivals) {
+Error competing(const RamBlock& block, std::span<const Mapping* const> rivals) {
   std::string list;
-  for (const Mapping& one : rivals.first(std::min<std::size_t>(rivals.size(), 8)))
-    list += fmt::format("{}{:#x}-{:#x}{}{}", list.empty() ? "" : ", ", one.start, one.end,
-                        one.path.empty() ? "" : " ", one.path);
+  for (const Mapping* one : rivals.first(std::min<std::size_t>(rivals.size(), 8)))
+    list += fmt::format("{}{:#x}-{:#x}{}{}", list.empty() ? "" : ", ", one->start, one->end,
+                        one->path.empty() ? "" : " ", one->path);
   return {.code = Errc::not_supported,
           .message = fmt::format("{} mappings could each be its memory \"{}\" of {} bytes: {}",
                                  rivals.size(), block.id, block.size, list),
@@ -142,7 +149,7 @@ Error competing(const RamBlock& block, std::span<const Mapping> rivals) {
 Expected<std::vector<std::uint64_t>> find_blocks(std::span<const RamBlock> blocks,
                                                  std::span<const Mapping> maps) {
   const std::vector<Mapping> runs = joined(maps);
-  std::vector<std::vector<Mapping>> candidates;
+  std::vector<Candidates> candidates;
   candidates.reserve(blocks.size());
   for (const RamBlock& block : blocks) candidates.push_back(candidates_for(block, maps, runs));
   settle(candidates);
@@ -150,7 +157,7 @@ Expected<std::vector<std::uint64_t>> find_blocks(std::span<const RamBlock> block
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (candidates[i].empty()) return std::unexpected(none_for(blocks[i]));
     if (candidates[i].size() > 1) return std::unexpected(competing(blocks[i], candidates[i]));
-    const std::uint64_t start = candidates[i].front().start;
+    const std::uint64_t start = candidates[i].front()->start;
     // Two blocks that both have but this one left: one of them has none.
     if (std::ranges::find(out, start) != out.end()) return std::unexpected(none_for(blocks[i]));
     out.push_back(start);

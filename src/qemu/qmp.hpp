@@ -62,11 +62,19 @@ class Qmp {
   std::unique_ptr<QmpLink> link_;
 };
 
+// "monitor /run/vm.qmp of process 17: " before the message, as in the errors of all calls here but
+// ask_plainly().
+[[nodiscard]] Error about_monitor(const Monitor& monitor, Error error);
+
 // One command over a connection of its own.
 [[nodiscard]] Expected<nlohmann::json> ask(const Monitor& monitor, const Command& command,
                                            const Wait& wait);
 [[nodiscard]] Expected<std::string> ask_human(const Monitor& monitor, std::string_view line,
                                               const Wait& wait);
+
+// For who names the monitor in the end, in errors of its own too.
+[[nodiscard]] Expected<nlohmann::json> ask_plainly(const Monitor& monitor, const Command& command,
+                                                   const Wait& wait);
 
 struct Question {
   Monitor monitor{};

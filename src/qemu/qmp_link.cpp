@@ -42,18 +42,11 @@ void QmpLink::close() {
   stage_ = Stage::over;
 }
 
-std::string QmpLink::about(std::string_view what) const {
-  return fmt::format("monitor {} of process {}: {}", to_text(monitor_.endpoint), monitor_.pid,
-                     what);
-}
-
 Expected<void> QmpLink::advance() {
-  if (stage_ == Stage::over) return fail(Errc::disconnected, about("it is closed"));
+  if (stage_ == Stage::over) return fail(Errc::disconnected, "it is closed");
   auto done = socket_ ? talk() : connect();
   if (done) done = check_greeting();
-  if (done) return {};
-  close();
-  done.error().message = about(done.error().message);
+  if (!done) close();
   return done;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // QmpLink: a socket and the conversation over it, moved on whenever there is something to do; and
-// run(), which moves many of them at once.
+// run(), which moves many of them at once. Errors are without the monitor's name.
 #pragma once
 
 #include <poll.h>
@@ -37,8 +37,7 @@ class QmpLink {
 
   void close();
 
-  // The text with the name of the monitor before it.
-  [[nodiscard]] std::string about(std::string_view what) const;
+  [[nodiscard]] const Monitor& monitor() const { return monitor_; }
 
  private:
   enum class Stage : std::uint8_t { unconnected, connecting, talking, over };

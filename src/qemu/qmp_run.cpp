@@ -33,9 +33,9 @@ void look(Errand& errand) {
 
 void give_up(Errand& errand, const Wait& wait) {
   if (wait.stop.stop_requested())
-    finish(errand, {Errc::cancelled, errand.link->about("cancelled")});
+    finish(errand, {Errc::cancelled, "cancelled"});
   else if (Clock::now() >= std::min(errand.deadline, wait.deadline))
-    finish(errand, {Errc::timed_out, errand.link->about("no answer in time")});
+    finish(errand, {Errc::timed_out, "no answer in time"});
 }
 
 timespec until(Clock::time_point when) {

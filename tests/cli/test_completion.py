@@ -28,6 +28,8 @@ EXPECTED = [  # line typed, words that must be among the candidates, words that 
     ("microvmi completion ", ["bash", "zsh", "fish"], []),
 ]
 
+PROMPT = r"[\r\n]> $"  # alone at the start of a line, as the shell is told to show it
+
 
 class CompleteTest(CliTest):
     def setUp(self):
@@ -101,16 +103,18 @@ class ShellTest(CliTest):
 
     def test_bash_on_a_terminal(self):
         screen = self.type_in(["bash", "--norc", "--noprofile", "-i"],
-                              ["PS1='> '; source <(microvmi completion bash)\n",
-                               "microvmi info --memflow-coredump-for\t", "r\t", " mem\t"])
+                              [("PS1='> '; source <(microvmi completion bash)\n", PROMPT),
+                               ("microvmi info --memflow-coredump-for\t", "mat="), ("r\t", "raw"),
+                               (" mem\t", "memory")])
         self.assertIn("microvmi info --memflow-coredump-format=raw  memory.raw", screen)
 
     @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
     def test_zsh_on_a_terminal(self):
         screen = self.type_in(["zsh", "-f", "-i"],
-                              ["PS1='> '; autoload -Uz compinit; compinit -u -D\n",
-                               "source <(microvmi completion zsh)\n",
-                               "microvmi info --memflow-coredump-for\t", "r\t", "mem\t"])
+                              [("PS1='> '; autoload -Uz compinit; compinit -u -D\n", PROMPT),
+                               ("source <(microvmi completion zsh)\n", PROMPT),
+                               ("microvmi info --memflow-coredump-for\t", "mat="), ("r\t", "raw"),
+                               ("mem\t", "memory")])
         self.assertRegex(screen, r"--memflow-coredump-format=raw +memory\.raw")
 
     @unittest.skipUnless(shutil.which("fish"), "fish is not installed")
@@ -125,33 +129,44 @@ class ShellTest(CliTest):
         self.check(complete)
 
     def type_in(self, shell, keys):
-        """Types into an interactive shell, each when the screen is still; what the screen shows."""
+        """Types into an interactive shell, each when what the one before shows is there; the screen."""
         parent, child = pty.openpty()
         with subprocess.Popen(shell, stdin=child, stdout=child, stderr=child, env=self.env,
                               cwd=self.folder, start_new_session=True) as running:
             os.close(child)
-            screen = self.wait_still(parent)
-            for text in keys:
+            screen = b""
+            for text, wanted in keys:
                 os.write(parent, text.encode())
-                screen += self.wait_still(parent)
+                screen += self.wait_for(parent, wanted)
             running.kill()
         os.close(parent)
-        text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x07", "", screen)
-        while "\x08" in text:
-            text = re.sub("[^\x08]\x08|^\x08", "", text, count=1)
-        return text
+        return as_shown(screen)
 
     @staticmethod
-    def wait_still(parent):
-        """Until half a second passes without a byte."""
+    def wait_for(parent, wanted):
+        """What comes until that is shown, or 60 seconds are over, and then what follows at once."""
         out = b""
-        end = time.monotonic() + 20
-        while time.monotonic() < end and select.select([parent], [], [], 0.7)[0]:
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            is_there = re.search(wanted, as_shown(out))
+            if not select.select([parent], [], [], 0.2)[0]:
+                if is_there:
+                    break
+                continue
             try:
                 out += os.read(parent, 65536)
             except OSError:
                 break
-        return out.decode(errors="replace")
+        return out
+
+
+def as_shown(output):
+    """What a terminal shows of this, as far as these shells move on it."""
+    text = output.decode(errors="replace")
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\x07", "", text)
+    while "\x08" in text:
+        text = re.sub("[^\x08]\x08|^\x08", "", text, count=1)
+    return text
 
 
 def split_like_bash(line):

@@ -16,7 +16,7 @@ KERNEL = os.environ.get("MICROVMI_TINY_GUEST", "")
 
 def stub_folders():
     """Those that hold the socket of a stub."""
-    return {str(one) for place in ("/run", "/tmp") for one in pathlib.Path(place).glob("microvmi-" + "[0-9a-f]" * 32)}
+    return {str(one) for place in ("/run", "/tmp") for one in pathlib.Path(place).glob("microvmi-gdb.*")}
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")
@@ -84,13 +84,16 @@ class QemuTest(CliTest):
             self.left_in_order()
 
     def test_killed_while_registers_are_written(self):
+        seen = 0
         for _ in range(10):
             tool = self.start("regs", "--vcpu", "0", "--set", "r9=0x1234", self.name)
             while tool.poll() is None and not self.has_stub():
                 pass
             tool.kill()
+            seen += tool.wait(10) < 0
             tool.communicate()
             self.left_in_order()
+        self.assertGreater(seen, 0, "it was never killed while it had its stub")
 
     def test_killed_at_any_moment(self):
         # Close together where a quick program starts the stub, further on for a slow one.

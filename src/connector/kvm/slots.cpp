@@ -43,12 +43,19 @@ bool is_device(const host::Mapping& mapping) {
          std::ranges::none_of(kMemory, [&](auto one) { return mapping.path.starts_with(one); });
 }
 
-const host::Mapping* device_in(const host::Memslot& slot, std::span<const host::Mapping> maps) {
-  const auto touches = [&slot](const host::Mapping& one) {
-    return one.start < slot.hva + slot.size && slot.hva < one.end && is_device(one);
-  };
-  const auto found = std::ranges::find_if(maps, touches);
-  return found == maps.end() ? nullptr : &*found;
+// Sorted, as all mappings are: any number of slots may be of the same tens of thousands of them.
+std::vector<const host::Mapping*> devices_in(std::span<const host::Mapping> maps) {
+  std::vector<const host::Mapping*> out;
+  for (const host::Mapping& one : maps)
+    if (is_device(one)) out.push_back(&one);
+  return out;
+}
+
+const host::Mapping* device_in(const host::Memslot& slot,
+                               std::span<const host::Mapping* const> devices) {
+  const auto found = std::ranges::upper_bound(devices, slot.hva, {}, &host::Mapping::end);
+  if (found == devices.end() || (*found)->start >= slot.hva + slot.size) return nullptr;
+  return *found;
 }
 
 // Whether the first address space has the same memory at the same place.
@@ -64,9 +71,10 @@ bool is_in(const host::Memslot& slot, const std::vector<host::Segment>& segments
 Expected<SlotView> view_of(const host::SlottedVm& vm, std::span<const host::Mapping> maps) {
   if (auto done = is_readable(vm); !done) return std::unexpected(done.error());
   SlotView out;
+  const auto devices = devices_in(maps);
   for (const host::Memslot& one : vm.slots) {
     if (one.space != 0 || (one.flags & host::kSlotInvalid) != 0) continue;
-    if (const host::Mapping* device = device_in(one, maps)) {
+    if (const host::Mapping* device = device_in(one, devices)) {
       out.notes.push_back(
           fmt::format("{} is memory of {} and is not read", range_of(one), device->path));
       continue;

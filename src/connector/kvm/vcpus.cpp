@@ -50,15 +50,13 @@ class SharedPage final : public RegisterAccess, public XsaveAccess {
 }  // namespace
 
 struct Vcpus::Parts {
-  Parts(std::unique_ptr<host::KvmControl> opened, Intrusive mode, host::ProcessMemory& memory)
+  Parts(std::unique_ptr<host::KvmControl> opened, host::ProcessMemory& memory)
       : control(std::move(opened)),
-        intrusive(mode),
         threads(*control),
         registers(*control),
         dirty(make_dirty_pages(*control, memory)) {}
 
   std::unique_ptr<host::KvmControl> control;
-  Intrusive intrusive;
   HeldThreads threads;
   SharedPage registers;
   std::unique_ptr<DirtyPages> dirty;
@@ -69,8 +67,7 @@ Expected<std::unique_ptr<Vcpus>> Vcpus::open(const VcpuTarget& target,
   auto control =
       host::KvmControl::open(target.pid, target.start_time, target.intrusive == Intrusive::inject);
   if (!control) return std::unexpected(std::move(control.error()));
-  return std::unique_ptr<Vcpus>(
-      new Vcpus(std::make_unique<Parts>(*std::move(control), target.intrusive, memory)));
+  return std::unique_ptr<Vcpus>(new Vcpus(std::make_unique<Parts>(*std::move(control), memory)));
 }
 
 Vcpus::Vcpus(std::unique_ptr<Parts> parts) : parts_(std::move(parts)) {}
@@ -79,9 +76,7 @@ Vcpus::~Vcpus() = default;
 RunControl* Vcpus::run_control() { return &parts_->threads; }
 RegisterAccess* Vcpus::registers() { return &parts_->registers; }
 DirtyPages* Vcpus::dirty_pages() { return parts_->dirty.get(); }
-XsaveAccess* Vcpus::xsave() {
-  return parts_->intrusive == Intrusive::inject ? &parts_->registers : nullptr;
-}
+XsaveAccess* Vcpus::xsave() { return parts_->control->injects() ? &parts_->registers : nullptr; }
 std::uint32_t Vcpus::count() const { return static_cast<std::uint32_t>(parts_->control->count()); }
 
 }  // namespace microvmi::kvm_connector

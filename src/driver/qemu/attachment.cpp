@@ -70,7 +70,10 @@ Expected<qemu::GdbSession*> Attachment::attach() {
   };
   if (auto done = prepare(*stub); !done) return failed(std::move(done.error()));
   auto session = qemu::GdbSession::attach(*stub, options_.each);
-  if (!session) return failed(std::move(session.error()));
+  if (!session) {
+    if (session.error().may_have_stopped) leave_to_guard();
+    return failed(std::move(session.error().error));
+  }
   session_.emplace(*std::move(session));
   should_run_ = session_->found_running();
   if (keeper_)
@@ -92,9 +95,15 @@ qemu::StubPlan Attachment::plan(const qemu::Monitor& stub, bool runs) const {
 // Guarded first: a stub that is started is ended by the guard if this program is killed at once.
 Expected<void> Attachment::prepare(const qemu::Monitor& stub) {
   auto done = guard(stub);
-  if (done && own_)
+  if (done && !own_) return done;
+  const bool asked = done.has_value();
+  if (asked)
     done = qemu::start_stub(*own_, [this](std::string_view line) { return monitors_.human(line); });
-  if (!done) own_.reset();  // there is none to be ended
+  if (done) return done;
+  if (asked && done.error().code == Errc::timed_out)
+    leave_to_guard();  // QEMU may still start it
+  else
+    own_.reset();  // there is none to be ended
   return done;
 }
 
@@ -139,6 +148,13 @@ void Attachment::look_again() {
   if (const auto status = qemu::parse_status(*answer)) should_run_ = status->running;
 }
 
+// A QEMU that does not answer now may do so later; the guard tries longer than we do.
+void Attachment::leave_to_guard() {
+  if (!keeper_) return;
+  own_.reset();
+  keeper_->leave();
+}
+
 Expected<void> Attachment::detach() {
   if (!session_) return {};
   look_again();
@@ -148,11 +164,7 @@ Expected<void> Attachment::detach() {
   early_.clear();
   points_.clear();
   held_ = false;
-  // A QEMU that does not answer now may do so later; the guard tries longer than we do.
-  if (!result && keeper_) {
-    own_.reset();
-    keeper_->leave();
-  }
+  if (!result) leave_to_guard();
   if (auto ended = end_own_stub(); !ended && result) result = std::move(ended);
   keeper_.reset();
   return result;

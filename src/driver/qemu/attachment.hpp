@@ -73,6 +73,7 @@ class Attachment {
   [[nodiscard]] Expected<std::optional<qemu::Monitor>> running_stub();
   [[nodiscard]] Expected<void> end_own_stub();
   void look_again();
+  void leave_to_guard();
   [[nodiscard]] qemu::StubPlan plan(const qemu::Monitor& stub, bool runs) const;
   [[nodiscard]] Expected<void> prepare(const qemu::Monitor& stub);
   [[nodiscard]] Expected<void> guard(const qemu::Monitor& stub);

@@ -113,6 +113,8 @@ struct MemslotRecords::Reader {
       state = State::more;
     } else if (open->vm.slots.size() != r.gpa) {
       return malformed("some are missing");
+    } else {
+      open->complete = true;
     }
     open = nullptr;
     return {};
@@ -129,6 +131,9 @@ Expected<MemslotRecords::State> MemslotRecords::add(std::span<const std::byte> p
   }
   if (reader.state != State::changed && reader.open)
     return malformed("a virtual machine without its end");
+  // One that was closed between two passes is not told of again.
+  if (reader.state == State::done && !std::ranges::all_of(known_, &Known::complete))
+    return State::changed;
   return reader.state;
 }
 

@@ -56,6 +56,7 @@ class MemslotRecords {
   struct Known {
     SlottedVm vm;
     std::uint64_t generations[2];
+    bool complete = false;  // all of its slots were told
   };
   struct Reader;
 

@@ -199,16 +199,13 @@ Expected<void> KvmControl::write(std::size_t vcpu, const Registers& registers, c
 
 Expected<std::vector<std::byte>> KvmControl::read_xsave(std::size_t vcpu, const Wait& wait) {
   if (auto good = check(vcpu); !good) return std::unexpected(good.error());
-  if (!inject_)
-    return fail(Errc::not_supported, "the XSAVE area of this guest is not shared with it", {},
-                "reading it needs intrusive = inject");
   XsaveArea area{};
   const auto read = in_job([&] {
     return stopped(vcpu, wait, [&](Stopped at) -> Expected<void> {
       auto calls = injection(at);
       if (!calls) return std::unexpected(calls.error());
-      Ioctls ioctl(*calls, at.vcpu.where.fds.front(), wait);
-      return done(ioctl(kGetXsave, area, "to tell the XSAVE area"));
+      const auto told = calls->control(at.vcpu.where.fds.front(), kGetXsave, bytes_of(area), wait);
+      return told ? check_xsave(*told) : done(told);
     });
   });
   if (!read) return std::unexpected(read.error());

@@ -2,8 +2,12 @@
 // Tables of which member is which register.
 #include "host/linux/kvm_state.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace microvmi::host {
@@ -204,6 +208,18 @@ std::vector<kvm_msr_entry> msrs_of(const Registers& from) {
     if (const auto value = from[one.reg])
       out.push_back({.index = one.index, .reserved = 0, .data = *value});
   return out;
+}
+
+// kvm_arch_vcpu_ioctl() refuses it where the guest's area is longer, and for nothing else.
+Expected<void> check_xsave(std::int64_t returned) {
+  if (returned >= 0) return {};
+  if (returned == -EINVAL)
+    return fail(
+        Errc::not_supported,
+        "the XSAVE area of this guest is longer than the 4096 bytes that are read of it: it "
+        "may use AMX");
+  return fail(Errc::io, fmt::format("KVM refuses to tell the XSAVE area: {}",
+                                    std::strerror(static_cast<int>(-returned))));
 }
 
 }  // namespace microvmi::host

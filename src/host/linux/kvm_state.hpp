@@ -9,6 +9,7 @@
 #include <span>
 #include <vector>
 
+#include "microvmi/error.hpp"
 #include "microvmi/registers.hpp"
 
 namespace microvmi::host {
@@ -32,5 +33,8 @@ void take(const kvm_xcrs& from, Registers& to);
 [[nodiscard]] bool put(const Registers& from, kvm_debugregs& to);
 [[nodiscard]] bool put(const Registers& from, kvm_xcrs& to);
 [[nodiscard]] std::vector<kvm_msr_entry> msrs_of(const Registers& from);
+
+// What KVM_GET_XSAVE returned. not_supported: its 4096 bytes are too few for that guest.
+[[nodiscard]] Expected<void> check_xsave(std::int64_t returned);
 
 }  // namespace microvmi::host

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <functional>
 
 #include "guest/qemu/driver.hpp"
 
@@ -151,9 +152,21 @@ TEST(QemuControlTest, AQemuThatDiesIsDisconnected) {
   EXPECT_EQ(vm->memory().read_value<int>(Gpa{0}).error().code, Errc::disconnected);
 }
 
-// A QEMU that does not answer while it is closed takes what was sent when it goes on: a stop.
-TEST(QemuControlTest, WhatClosingCannotSetRightTheGuardDoes) {
-  MICROVMI_NEEDS_TINY_GUEST();
+void hang(QemuGuest& qemu) { ASSERT_EQ(::kill(qemu.pid(), SIGSTOP), 0); }
+
+// Seen again and again: a stop that is still on its way would come within that time.
+bool runs_on(QemuGuest& qemu) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(50);
+  int seen = 0;
+  while (seen < 20 && std::chrono::steady_clock::now() < end) {
+    seen = qemu.running().value_or(false) ? seen + 1 : 0;
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return seen == 20;
+}
+
+// After `work`, which makes QEMU hang, the guest is closed; then QEMU goes on.
+void expect_guarded(const std::function<void(Vm& vm, QemuGuest& qemu)>& work) {
   const auto guest = TinyGuest::boot({.memory = "64M", .args = kWithStub});
   ASSERT_TRUE(guest) << guest.error();
   QemuGuest& qemu = (*guest)->qemu();
@@ -163,21 +176,31 @@ TEST(QemuControlTest, WhatClosingCannotSetRightTheGuardDoes) {
   {
     auto vm = init(DriverType::qemu, DriverInitParams{.qemu = params}, options);
     ASSERT_TRUE(vm) << vm.error().message;
-    const auto asked = vm->intercept(VcpuId{0}, Breakpoint::Filter{Gva{0x1234}});
-    ASSERT_TRUE(asked) << to_text(asked.error());
-    ASSERT_EQ(::kill(qemu.pid(), SIGSTOP), 0);
+    work(*vm, qemu);
   }
   ASSERT_EQ(::kill(qemu.pid(), SIGCONT), 0);
-  const auto running = [&] {
-    return qemu.running().value_or(false) && qemu.running().value_or(false);
-  };
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(50);
-  int seen = 0;
-  while (seen < 20 && std::chrono::steady_clock::now() < end) {
-    seen = running() ? seen + 1 : 0;
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
-  }
-  EXPECT_EQ(seen, 20) << "it stands still";
+  EXPECT_TRUE(runs_on(qemu)) << "it stands still";
+}
+
+constexpr Breakpoint::Filter kSomewhere{Gva{0x1234}};
+
+// A QEMU that does not answer while it is closed takes what was sent when it goes on: a stop.
+TEST(QemuControlTest, WhatClosingCannotSetRightTheGuardDoes) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  expect_guarded([](Vm& vm, QemuGuest& qemu) {
+    const auto asked = vm.intercept(VcpuId{0}, kSomewhere);
+    ASSERT_TRUE(asked) << to_text(asked.error());
+    hang(qemu);
+  });
+}
+
+// One that hangs takes the connection when it goes on, and stops the guest for nobody.
+TEST(QemuControlTest, AnAttachThatFailsHalfWayIsSetRightByTheGuard) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  expect_guarded([](Vm& vm, QemuGuest& qemu) {
+    hang(qemu);
+    EXPECT_FALSE(vm.intercept(VcpuId{0}, kSomewhere));
+  });
 }
 
 }  // namespace

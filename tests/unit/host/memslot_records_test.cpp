@@ -93,6 +93,17 @@ TEST(MemslotRecordsTest, SeveralPassesOfSeveralVms) {
   EXPECT_EQ(all[1].slots.size(), 1U);
 }
 
+TEST(MemslotRecordsTest, AVmThatIsClosedBetweenTwoPassesIsNoAnswer) {
+  MemslotRecords records;
+  const auto first = records.add(Bytes().vm(9).slot(9, 0).end(9, 2, 1).vm(8).slot(8, 0).end(8, 1));
+  EXPECT_EQ(first.value_or(State::done), State::more);
+  EXPECT_EQ(records.add(Bytes().vm(8).end(8, 1)).value_or(State::done), State::changed)
+      << "one slot of two was told";
+  MemslotRecords alone;
+  ASSERT_TRUE(alone.add(Bytes().vm(9).slot(9, 0).end(9, 2, 1)));
+  EXPECT_EQ(alone.add({}).value_or(State::done), State::changed);
+}
+
 TEST(MemslotRecordsTest, TwoDescriptorsOfOneVmAreOne) {
   MemslotRecords records;
   ASSERT_TRUE(records.add(Bytes().vm(9).slot(9, 0).end(9, 1).vm(9).slot(9, 0).end(9, 1)));

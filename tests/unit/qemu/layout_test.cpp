@@ -189,6 +189,20 @@ TEST(LayoutRefusalTest, ADeviceOfWhichNothingIsLeftBesideItsLabel) {
   EXPECT_THAT(layout.error().message, HasSubstr("nvdimm"));
 }
 
+TEST(LayoutRefusalTest, MoreMemoryDevicesThanQemuCanHave) {
+  Words words{"-M", "pc", "-m", "1G", "-object", "memory-backend-ram,id=d,size=2M"};
+  const auto add = [&words](int count) {
+    for (int i = 0; i < count; ++i)
+      words.insert(words.end(), {"-device", "virtio-mem-pci,memdev=d"});
+  };
+  add(256);
+  EXPECT_TRUE(derive(words));
+  add(1);
+  const auto layout = derive(words);
+  ASSERT_FALSE(layout);
+  EXPECT_THAT(layout.error().message, HasSubstr("more memory devices"));
+}
+
 TEST(LayoutRefusalTest, NothingIsGuessed) {
   const auto why = [](const Words& words, const char* program = "qemu-system-x86_64") {
     const auto layout = derive(words, {}, program);

@@ -2,6 +2,7 @@
 // Layouts from a simulated monitor, honest and hostile; layout_live_test.cpp asks real ones.
 #include "qemu/monitor_layout.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -36,6 +37,8 @@ struct Script {
       {"gpa2hva 0x100000", "Host virtual address for 0x100000 (pc.ram) is 0x7f0000100000\r\n"},
   };
 
+  std::function<void(const std::string& line)> on_ask = [](const std::string&) {};
+
   [[nodiscard]] Expected<host::Layout> ask() const {
     const Words ivshmem{"qemu-system-x86_64", "-device", "ivshmem-plain,memdev=shm0"};
     return ask_layout([this](const Command& command) { return answer(command); },
@@ -45,8 +48,10 @@ struct Script {
  private:
   [[nodiscard]] Expected<Json> answer(const Command& command) const {
     const bool human = command.name == "human-monitor-command";
-    const auto found =
-        answers.find(human ? command.arguments["command-line"].get<std::string>() : command.name);
+    const std::string line =
+        human ? command.arguments["command-line"].get<std::string>() : command.name;
+    on_ask(line);
+    const auto found = answers.find(line);
     if (found == answers.end()) return fail(Errc::not_supported, "no such command");
     return found->second;
   }
@@ -71,6 +76,22 @@ TEST(MonitorLayoutSimulatedTest, VirtioMemMakesItInexact) {
   EXPECT_TRUE(script.ask()->exact) << "a QEMU that does not know the question";
 }
 
+TEST(MonitorLayoutSimulatedTest, ALayoutThatChangesMeanwhileIsAskedForAgain) {
+  Script script;
+  const Json before = script.answers["gpa2hva 0xc0000"];
+  const Json other = "Host virtual address for 0xc0000 (dimm0) is 0x7f00000c0000\r\n";
+  script.answers["gpa2hva 0xc0000"] = other;
+  EXPECT_EQ(script.ask().error().code, Errc::busy) << "it changes all the time";
+  int asked = 0;
+  script.on_ask = [&](const std::string& line) {
+    if (line == "info mtree -f") script.answers["gpa2hva 0xc0000"] = ++asked == 1 ? other : before;
+  };
+  const auto layout = script.ask();
+  ASSERT_TRUE(layout) << to_text(layout.error());
+  EXPECT_EQ(layout->segments[1].hva, 0x7f00000c0000U);
+  EXPECT_EQ(asked, 2);
+}
+
 TEST(MonitorLayoutSimulatedTest, NonsenseIsAnError) {
   for (const auto& [key, answer] : std::multimap<std::string, Json>{
            {"query-memdev", 7},
@@ -85,6 +106,20 @@ TEST(MonitorLayoutSimulatedTest, NonsenseIsAnError) {
     script.answers[key] = answer;
     EXPECT_FALSE(script.ask()) << key << ' ' << answer;
   }
+}
+
+TEST(MonitorLayoutSimulatedTest, RangesWithoutEndAreNotAskedFor) {
+  Script script;
+  std::string mtree =
+      "FlatView #0\r\n AS \"memory\", root: system\r\n Root memory region: system\r\n";
+  for (std::uint64_t i = 0; i < 5000; ++i)
+    mtree +=
+        fmt::format("  {:016x}-{:016x} (prio 0, ram): pc.ram\r\n", i << 13U, (i << 13U) + 0xfff);
+  script.answers["info mtree -f"] = mtree;
+  int asked = 0;
+  script.on_ask = [&asked](const std::string&) { ++asked; };
+  EXPECT_EQ(script.ask().error().code, Errc::protocol);
+  EXPECT_LT(asked, 10);
 }
 
 TEST(CheckMappedTest, ASegmentMustBeAllInDataMappings) {

@@ -84,6 +84,36 @@ TEST(PlacementTest, TheCodeBufferOfSplitWxIsNoMemfdBackend) {
   EXPECT_THAT(why(blocks, text), HasSubstr("no mapping"));
 }
 
+// "a", "a.a" and so on: the file of one could be that of all before it, so that they are told one
+// after the other. The others never are.
+TEST(PlacementTest, ThatManyBlocksFitIntoManyMappingsIsFoundOutInTime) {
+  constexpr std::uint64_t kSize = 2 * kMiB;
+  std::vector<RamBlock> blocks;
+  std::vector<host::Mapping> all;
+  std::uint64_t at = 0x7f0000000000;
+  const auto add = [&](std::uint64_t inode, std::string path) {
+    all.push_back({.start = at,
+                   .end = at + kSize,
+                   .read = true,
+                   .write = true,
+                   .inode = inode,
+                   .path = std::move(path)});
+    at += 2 * kSize;
+  };
+  std::string id;
+  for (std::uint64_t i = 1; i <= 64; ++i) {
+    id += id.empty() ? "a" : ".a";
+    blocks.push_back(block(id, kSize, Kind::file));
+    add(i, "/dev/shm/qemu_back_mem." + id + ".XyZ123");
+  }
+  EXPECT_EQ(find_blocks(blocks, all)->back(), all.back().start);
+  for (int i = 0; i < 64; ++i) blocks.push_back(block("r", kSize));
+  for (int i = 0; i < 32'000; ++i) add(0, "");
+  const auto found = find_blocks(blocks, all);
+  ASSERT_FALSE(found);
+  EXPECT_THAT(found.error().message, HasSubstr("32000 mappings could each be its memory \"r\""));
+}
+
 TEST(PlacementTest, AMappingInPartsIsOne) {
   const char* const text =
       "7f0000000000-7f0010000000 rw-p 00000000 00:00 0 \n"

@@ -78,6 +78,7 @@ TEST(QmpSimulatedTest, ARefusalIsAnErrorThatLeavesTheConnection) {
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::not_supported);
   EXPECT_THAT(refused.error().message, HasSubstr("query-status"));
+  EXPECT_THAT(refused.error().message, HasSubstr("monitor " + to_text(fake.monitor().endpoint)));
   EXPECT_EQ(refused.error().message.find('\x1b'), std::string::npos);
   EXPECT_EQ(*qmp->execute(kStatus, patient()), 2);
 }

@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -35,6 +36,17 @@ host::Descriptor connect_to(const std::filesystem::path& path) {
   const auto address = address_of(path);
   const auto* generic = reinterpret_cast<const sockaddr*>(&address);
   if (::connect(fd.get(), generic, sizeof(address)) != 0) return {};
+  return fd;
+}
+
+// By the calls themselves, for those of libc change the user of all threads.
+host::Descriptor connect_as_nobody(const std::filesystem::path& path) {
+  constexpr uid_t kNobody = 65534;
+  constexpr uid_t kSame = ~uid_t{0};
+  const uid_t own = ::geteuid();
+  EXPECT_EQ(::syscall(SYS_setresuid, kSame, kNobody, kSame), 0);
+  host::Descriptor fd = connect_to(path);
+  EXPECT_EQ(::syscall(SYS_setresuid, kSame, own, kSame), 0);
   return fd;
 }
 
@@ -213,6 +225,29 @@ TEST_F(KvmiEndpoint, NonsenseIsSentAwayAndTheWaitGoesOn) {
   const auto arrival = endpoint.accept({}, Wait::at_most(30s), {});
   ASSERT_TRUE(arrival) << to_text(arrival.error());
   EXPECT_EQ(arrival->greeting.name, "good");
+}
+
+TEST_F(KvmiEndpoint, WhoIsSentAwayAndComesAgainKeepsNobodyWaiting) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+  constexpr std::size_t kMost = 1000;
+  const Endpoint endpoint = listen();
+  using std::filesystem::perms;
+  std::filesystem::permissions(folder_.path(),
+                               perms::owner_all | perms::group_exec | perms::others_exec);
+  std::filesystem::permissions(path_, perms::all);
+  std::vector<host::Descriptor> strangers;
+  const auto come_again = [&] { strangers.push_back(connect_as_nobody(path_)); };
+  come_again();
+  const host::Descriptor good = connect_to(path_);
+  ASSERT_TRUE(native::send(good.get(), greeting("good")));
+  const auto log = [&](std::string_view line) {
+    if (line.contains("sent away") && strangers.size() < kMost) come_again();
+  };
+  const auto arrival = endpoint.accept({}, Wait::at_most(30s), log);
+  ASSERT_TRUE(arrival) << to_text(arrival.error());
+  EXPECT_EQ(arrival->greeting.name, "good");
+  EXPECT_GT(strangers.size(), 1U) << "one was sent away and came again";
+  EXPECT_LT(strangers.size(), kMost) << "it was heard after all of them";
 }
 
 }  // namespace
