@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """microvmi drivers and params: the shapes of their JSON, dry runs, sources and what they overrule."""
+import os
+
 from support import RAW, CliTest
 
 ROW = {"key": str, "option": str, "group": str, "type": str, "presence": str,
@@ -111,6 +113,14 @@ class DryRunTest(CliTest):
             if name == "xen":
                 self.assertFalse(driver["available"])
             self.assertTrue(driver["available"] or driver["reason"])
+
+    def test_xen_says_whether_its_headers_were_missing(self):
+        xen = self.answers()["xen"]
+        self.assertEqual("did not find Xen's headers (libxen-dev)" in xen["reason"],
+                         os.environ.get("MICROVMI_LACKS") == "xen-headers")
+        self.assertLessEqual({"vm-name", "xen.vm-name", "xen.domid", "xen.uuid"},
+                             {row["key"] for row in xen["params"]})
+        self.fails(1, "info", "--xen-domid=1", says=xen["reason"])
 
 
 class ParamsTest(CliTest):

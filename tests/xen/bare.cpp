@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// libxenforeignmemory, loaded by its versioned name as on any host that has Xen.
+// The functions of libxenforeignmemory that it calls.
 #include "xen/bare.hpp"
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 
 #include <cerrno>
@@ -10,6 +9,7 @@
 #include <numeric>
 
 #include "microvmi/address.hpp"
+#include "xen/shared_library.hpp"
 
 namespace microvmi::test::xen {
 
@@ -23,16 +23,12 @@ struct Bare::Library {
 
 const Bare::Library* Bare::library() {
   static const Library* const loaded = []() -> const Library* {
-    void* const so = ::dlopen("libxenforeignmemory.so.1", RTLD_NOW);
-    if (so == nullptr) return nullptr;
+    const SharedLibrary so("libxenforeignmemory.so.1");
     static Library made{};
-    const auto find = [so](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(so, name));
-      return function != nullptr;
-    };
-    const bool all =
-        find(made.open, "xenforeignmemory_open") && find(made.close, "xenforeignmemory_close") &&
-        find(made.map, "xenforeignmemory_map") && find(made.unmap, "xenforeignmemory_unmap");
+    const bool all = so.find(made.open, "xenforeignmemory_open") &&
+                     so.find(made.close, "xenforeignmemory_close") &&
+                     so.find(made.map, "xenforeignmemory_map") &&
+                     so.find(made.unmap, "xenforeignmemory_unmap");
     return all ? &made : nullptr;
   }();
   return loaded;

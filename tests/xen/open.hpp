@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <optional>
 
 #include "microvmi/init.hpp"
@@ -32,6 +33,14 @@ class XenTest : public testing::Test {
     auto opened = open(*domain_);
     ASSERT_TRUE(opened) << to_text(opened.error());
     vm_.emplace(*std::move(opened));
+  }
+
+  // Why there are no more events of a guest that went away. What came before may still be told.
+  [[nodiscard]] std::optional<Error> end_of_events() {
+    for (int i = 0; i < 10; ++i)
+      if (auto event = vm().next_event(Wait::at_most(std::chrono::seconds(60))); !event)
+        return event.error();
+    return std::nullopt;
   }
 
   // Whether the tiny guest goes on: a few rounds of its loop.

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// libxenctrl of the Xen that make-host makes, loaded by its versioned name.
+// The functions of libxenctrl, of the Xen that make-host makes, that it calls.
 #include "xen/reservation.hpp"
-
-#include <dlfcn.h>
 
 #include <cerrno>
 #include <cstring>
 #include <numeric>
 #include <string>
 #include <vector>
+
+#include "xen/shared_library.hpp"
 
 namespace microvmi::test::xen {
 namespace {
@@ -32,17 +32,12 @@ struct Reservation::Library {
 
 const Reservation::Library* Reservation::library() {
   static const Library* const loaded = []() -> const Library* {
-    void* const so = ::dlopen("libxenctrl.so.4.17", RTLD_NOW);
-    if (so == nullptr) return nullptr;
+    const SharedLibrary so("libxenctrl.so.4.17");
     static Library made{};
-    const auto find = [so](auto& function, const char* name) {
-      function = reinterpret_cast<std::remove_reference_t<decltype(function)>>(::dlsym(so, name));
-      return function != nullptr;
-    };
-    const bool all = find(made.open, "xc_interface_open") &&
-                     find(made.close, "xc_interface_close") &&
-                     find(made.decrease, "xc_domain_decrease_reservation_exact") &&
-                     find(made.populate, "xc_domain_populate_physmap_exact");
+    const bool all = so.find(made.open, "xc_interface_open") &&
+                     so.find(made.close, "xc_interface_close") &&
+                     so.find(made.decrease, "xc_domain_decrease_reservation_exact") &&
+                     so.find(made.populate, "xc_domain_populate_physmap_exact");
     return all ? &made : nullptr;
   }();
   return loaded;

@@ -105,10 +105,7 @@ TEST_F(XenRingTest, EndsWithItsGuest) {
   ASSERT_TRUE(watch(vm()));
   EXPECT_TRUE(told(vm()));
   domain().destroy();
-  // What came before may still be told.
-  std::optional<Error> last;
-  for (int i = 0; i < 10 && !last; ++i)
-    if (auto event = vm().next_event(Wait::at_most(60s)); !event) last = event.error();
+  const std::optional<Error> last = end_of_events();
   ASSERT_TRUE(last) << "it still tells of events";
   EXPECT_EQ(last->code, Errc::disconnected) << to_text(*last);
 }

@@ -154,9 +154,7 @@ TEST_F(XenTwoVcpusTest, AGuestThatGoesAwayWhileEventsWait) {
       << "the other vCPU does not wait";
   const std::string id = std::to_string(domain().id());
   domain().destroy();
-  std::optional<Error> last;
-  for (int i = 0; i < 10 && !last; ++i)
-    if (auto event = vm().next_event(Wait::at_most(60s)); !event) last = event.error();
+  const std::optional<Error> last = end_of_events();
   ASSERT_TRUE(last) << "it still tells of events";
   EXPECT_EQ(last->code, Errc::disconnected) << to_text(*last);
   close();
