@@ -20,8 +20,8 @@ static_assert(std::endian::native == std::endian::little, "headers are written a
 
 constexpr std::uint32_t kIncomplete = 8;  // makedumpfile's DUMP_DH_COMPRESSED_INCOMPLETE
 constexpr std::int32_t kVersion = 6;
-constexpr std::uint64_t kMostPages = std::uint64_t{1} << 32;  // of the bitmaps: 16 TiB
-constexpr std::size_t kShare = 16;                            // pages that a thread takes at once
+constexpr std::uint64_t kMostPages = (std::uint64_t{1} << 32) - 1;  // 16 TiB, as its reader has it
+constexpr std::size_t kShare = 16;  // pages that a thread takes at once
 
 // disk_dump_header of makedumpfile's diskdump_mod.h, 64-bit.
 struct Header {
@@ -271,8 +271,8 @@ Expected<void> check_kdump(const codec::Codec& codec, const MemoryMap& map) {
                 fmt::format("{} is not built in, which kdump-{} needs", codec.library, codec.name),
                 {}, fmt::format("build microvmi where {} is installed", codec.library));
   if (to_integer(map.end_of_memory()) / kPageSize > kMostPages)
-    return fail(Errc::not_supported, "the guest's memory ends beyond 16 TiB", map.end_of_memory(),
-                "dump as elf");
+    return fail(Errc::not_supported, "the guest's memory ends at 16 TiB or beyond",
+                map.end_of_memory(), "dump as elf");
   return {};
 }
 
