@@ -84,6 +84,8 @@ void tell_choice(const Request& request, const Vm& vm) {
 
 }  // namespace
 
+void Session::wrong(std::string problem) { problems_.push_back(std::move(problem)); }
+
 std::uint64_t Session::number(const char* name, const std::optional<std::string>& text) {
   if (!text) {
     wrong(std::string(name) + " is required");

@@ -46,7 +46,7 @@ class Session {
   [[nodiscard]] const std::stop_token& stop() const { return stop_; }
 
   // Remembers a mistake of the user's; request() reports all of them at once.
-  void wrong(std::string problem) { problems_.push_back(std::move(problem)); }
+  void wrong(std::string problem);
 
   // Decimal, 0x-hexadecimal, or with one of K, M, G, T behind it. 0 where it is wrong, which is
   // remembered.
