@@ -47,11 +47,8 @@ void Session::send(const Command& command) {
   asked_.push_back(command.name);
 }
 
-// No number where none is needed: QEMU reads what is sent byte by byte, each with a round of its
-// main loop.
 void Session::write(const Command& command, Id id) {
-  Json message{{"execute", command.name}};
-  if (id != kNegotiation) message["id"] = id;
+  Json message{{"execute", command.name}, {"id", id}};
   if (!command.arguments.is_null()) message["arguments"] = command.arguments;
   // dump() would throw at text that is not UTF-8.
   output_ += message.dump(-1, ' ', true, Json::error_handler_t::replace) + "\n";
@@ -90,13 +87,12 @@ Expected<void> Session::take_reply(const Json& message) {
   const auto error = message.find("error");
   const bool either = (result == message.end()) != (error == message.end());
   if (!either) return fail(Errc::protocol, "a message that is no answer, error or event");
-  const bool negotiates = expected_ == kNegotiation;  // which was sent without a number
-  const bool is_next = id != message.end() && id->is_number_unsigned() &&
-                       id->get<std::uint64_t>() == expected_ && !asked_.empty();
-  if (negotiates ? id != message.end() : !is_next)
+  const bool awaited = expected_ == kNegotiation || !asked_.empty();
+  if (!awaited || id == message.end() || !id->is_number_unsigned() ||
+      id->get<std::uint64_t>() != expected_)
     return fail(Errc::protocol, "an answer to a command that was not given");
   ++expected_;
-  if (negotiates)
+  if (expected_ == kNegotiation + 1)
     return result != message.end() ? Expected<void>{} : refusal("qmp_capabilities", *error);
   if (result != message.end())
     answers_.emplace_back(*result);

@@ -4,7 +4,7 @@ from seeds import write
 
 GREETING = ('{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}, "package": ""}, '
             '"capabilities": ["oob"]}}\r\n')
-NEGOTIATED = '{"return": {}}\r\n'
+NEGOTIATED = '{"return": {}, "id": 0}\r\n'
 EVENT = '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "STOP"}\r\n'
 STATUS = '{"return": {"status": "running", "running": true}, "id": 1}\r\n'
 TEXT = '{"return": "FlatView #0\\r\\n AS \\"memory\\"\\r\\n", "id": 2}\r\n'
