@@ -11,7 +11,6 @@
 #include "terminal.hpp"
 
 namespace microvmi::tool {
-
 namespace {
 
 // What to type next: the process alone for the preferred way, every parameter for the others.
