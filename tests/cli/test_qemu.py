@@ -48,7 +48,7 @@ class QemuTest(CliTest):
         self.assertTrue(soon(self.guest.running))
         self.assertTrue(self.grows())
         self.assertTrue(soon(lambda: not self.has_stub()), "the stub was not ended")
-        self.assertTrue(soon(lambda: not guards()))
+        self.assertTrue(soon(lambda: not guards(self.folder)))
         self.assertTrue(soon(lambda: not stub_folders() - self.folders), "a folder was left")
 
     def test_registers_are_those_that_the_guest_printed(self):

@@ -30,12 +30,16 @@ std::size_t most_extended() {
 constexpr std::uint64_t kAllSignals = ~std::uint64_t{0};
 constexpr std::size_t kSignalSet = sizeof(std::uint64_t);  // of the kernel, for PTRACE_GETSIGMASK
 
+// No such thread: it was killed while we held it.
 std::unexpected<Error> failed(const Tracee& tracee, const char* what) {
-  return system_failure(errno, fmt::format("cannot {} thread {}", what, tracee.task().tid));
+  const int error = errno;
+  if (error == ESRCH) return ended(tracee.task());
+  return system_failure(error, fmt::format("cannot {} thread {}", what, tracee.task().tid));
 }
 
 Expected<void> is_injectable(const Tracee& tracee) {
   const auto status = task_status(tracee.task().process, tracee.task().tid);
+  if (!status && status.error().code == Errc::not_found) return ended(tracee.task());
   if (!status) return std::unexpected(status.error());
   const std::string thread = name_of(tracee.task());
   if (status->seccomp)

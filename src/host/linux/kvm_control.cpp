@@ -80,7 +80,9 @@ KvmControl::~KvmControl() { release(); }
 Expected<void> KvmControl::in_job(const std::function<Expected<void>()>& work) {
   Expected<void> result;
   tracer_->run([&] { result = work(); });
-  if (!result && result.error().code == Errc::disconnected) return std::unexpected(process_.gone());
+  // Whatever failed first, a process that has ended is the reason.
+  if (!result && (result.error().code == Errc::disconnected || !process_.alive()))
+    return std::unexpected(process_.gone());
   return result;
 }
 

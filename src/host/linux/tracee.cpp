@@ -48,10 +48,6 @@ bool follows_syscall(const Process& process, std::uint64_t rip) {
          code == kSyscall;
 }
 
-std::unexpected<Error> ended(const TaskId& task) {
-  return fail(Errc::disconnected, name_of(task) + " has ended", {}, "open the guest again");
-}
-
 std::unexpected<Error> busy(const TaskId& task, std::uint32_t tracer) {
   return fail(Errc::busy, fmt::format("{} is traced by process {}", name_of(task), tracer), {},
               "end that debugger or other introspection program first");
@@ -81,6 +77,10 @@ Expected<void> seize(const TaskId& task) {
 
 std::string name_of(const TaskId& task) {
   return fmt::format("thread {} of process {}", task.tid, task.process.pid());
+}
+
+std::unexpected<Error> ended(const TaskId& task) {
+  return fail(Errc::disconnected, name_of(task) + " has ended", {}, "open the guest again");
 }
 
 // A thread that runs on another processor stops within microseconds; one that waits for ours needs

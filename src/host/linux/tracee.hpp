@@ -24,6 +24,7 @@ struct TaskId {
   std::uint32_t tid = 0;
 };
 [[nodiscard]] std::string name_of(const TaskId& task);
+[[nodiscard]] std::unexpected<Error> ended(const TaskId& task);
 
 // Between looks at what another thread does in microseconds: not at all at first, then longer and
 // longer.
