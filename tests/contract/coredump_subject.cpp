@@ -17,7 +17,6 @@ namespace microvmi::contract {
 namespace {
 
 constexpr std::uint64_t kLowSize = 640 * 1024;
-constexpr std::uint64_t kHigh = 1ULL << 32;
 constexpr std::uint64_t kHighSize = 1ULL << 20;
 
 std::byte byte_at(std::uint64_t gpa) {
@@ -204,8 +203,6 @@ class MigrationSubject final : public CoredumpSubject {
  protected:
   CoredumpParams args() const override { return {.filepath = path()}; }
 };
-
-std::string always() { return {}; }
 
 template <class T>
 Outcome<std::unique_ptr<Subject>> make() {

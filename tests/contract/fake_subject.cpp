@@ -6,7 +6,6 @@
 namespace microvmi::contract {
 namespace {
 
-constexpr std::uint64_t kHigh = 1ULL << 32;
 constexpr std::size_t kPages = 16;
 
 std::vector<std::byte> pattern(std::uint64_t first) {
@@ -67,8 +66,6 @@ class FakeSubject final : public Subject {
  private:
   std::shared_ptr<test::FakeState> state_ = std::make_shared<test::FakeState>();
 };
-
-std::string always() { return {}; }
 
 Outcome<std::unique_ptr<Subject>> make() { return std::make_unique<FakeSubject>(); }
 

@@ -64,7 +64,7 @@ class SlotsSubject final : public Subject {
   bool shared_memory_;
 };
 
-std::string why_not() {
+std::string why_no_slots() {
   if (std::string none = test::why_no_kvm(); !none.empty()) return none;
   return ::geteuid() == 0 ? "" : "only root may load the BPF program";
 }
@@ -80,8 +80,8 @@ Outcome<std::unique_ptr<Subject>> make() {
 
 std::vector<SubjectKind> kvm_slots_subjects() {
   if (!MICROVMI_HAS_BPF || !connectors()[static_cast<std::size_t>(Connector::kvm)].open) return {};
-  return {{"live_kvm_slots_anonymous", why_not, make<false>},
-          {"live_kvm_slots_memfd", why_not, make<true>}};
+  return {{"live_kvm_slots_anonymous", why_no_slots, make<false>},
+          {"live_kvm_slots_memfd", why_no_slots, make<true>}};
 }
 
 }  // namespace microvmi::contract

@@ -12,7 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 namespace peer = test::kvmi;
 
-constexpr std::uint64_t kHigh = 1ULL << 32;
 constexpr std::uint64_t kCr2 = 0xdead0000;  // of the peer's first vCPU
 
 peer::Guest filled_guest() {
@@ -86,7 +85,7 @@ class KvmSubject final : public Subject {
   bool gone_ = false;
 };
 
-std::string why_not() {
+std::string why_no_driver() {
   const auto all = drivers();
   const bool here = std::ranges::any_of(all, [](const DriverInfo& one) {
     return one.type == DriverType::kvm && one.open != nullptr;
@@ -102,9 +101,9 @@ Outcome<std::unique_ptr<Subject>> make() {
 }  // namespace
 
 std::vector<SubjectKind> kvm_subjects() {
-  if (!why_not().empty()) return {};
-  return {{"kvm_simulated_v7", why_not, make<peer::Dialect::v7>},
-          {"kvm_simulated_v12", why_not, make<peer::Dialect::v12>}};
+  if (!why_no_driver().empty()) return {};
+  return {{"kvm_simulated_v7", why_no_driver, make<peer::Dialect::v7>},
+          {"kvm_simulated_v12", why_no_driver, make<peer::Dialect::v12>}};
 }
 
 }  // namespace microvmi::contract

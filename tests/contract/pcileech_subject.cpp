@@ -43,8 +43,6 @@ class PcileechSubject final : public Subject {
   LeechcoreMachine machine_;
 };
 
-std::string always() { return {}; }
-
 template <Kind kind>
 Outcome<std::unique_ptr<Subject>> make() {
   return std::make_unique<PcileechSubject>(kind);

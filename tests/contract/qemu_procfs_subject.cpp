@@ -81,7 +81,7 @@ class QemuSubject final : public Subject {
   DriverType driver_;
 };
 
-std::string why_not() {
+std::string why_no_guest() {
   if (const std::string none = test::why_no_qemu(); !none.empty()) return none;
   return test::why_no_tiny_guest();
 }
@@ -101,14 +101,14 @@ Outcome<std::unique_ptr<Subject>> make() {
 
 std::vector<SubjectKind> qemu_procfs_subjects() {
   if (!connectors()[static_cast<std::size_t>(Connector::qemu_procfs)].open) return {};
-  return {{"live_qemu_procfs_anonymous", why_not, make<RamBackend::anonymous>},
-          {"live_qemu_procfs_memfd", why_not, make<RamBackend::memfd>},
-          {"live_qemu_procfs_file", why_not, make<RamBackend::file>}};
+  return {{"live_qemu_procfs_anonymous", why_no_guest, make<RamBackend::anonymous>},
+          {"live_qemu_procfs_memfd", why_no_guest, make<RamBackend::memfd>},
+          {"live_qemu_procfs_file", why_no_guest, make<RamBackend::file>}};
 }
 
 std::vector<SubjectKind> qemu_driver_subjects() {
   if (!drivers()[static_cast<std::size_t>(DriverType::qemu)].open) return {};
-  return {{"live_qemu_driver", why_not, make<RamBackend::memfd, DriverType::qemu>}};
+  return {{"live_qemu_driver", why_no_guest, make<RamBackend::memfd, DriverType::qemu>}};
 }
 
 }  // namespace microvmi::contract

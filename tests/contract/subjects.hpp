@@ -6,6 +6,11 @@
 
 namespace microvmi::contract {
 
+inline constexpr std::uint64_t kHigh = 1ULL << 32;  // above what 32 bits reach
+
+// For a subject that every machine has.
+inline std::string always() { return {}; }
+
 [[nodiscard]] std::vector<SubjectKind> fake_subjects();
 [[nodiscard]] std::vector<SubjectKind> coredump_subjects();
 [[nodiscard]] std::vector<SubjectKind> kvm_subjects();

@@ -6,6 +6,7 @@
 #include "microvmi/dump.hpp"
 #include "microvmi/init.hpp"
 #include "support/qemu_registers.hpp"
+#include "support/sizes.hpp"
 #include "support/tiny_guest.hpp"
 
 namespace microvmi::test {
@@ -13,7 +14,6 @@ namespace {
 
 using Kind = MemoryRegion::Kind;
 
-constexpr std::uint64_t kMiB = 1ULL << 20;
 constexpr std::uint64_t kSize = 64 * kMiB;
 
 class RealImageTest : public testing::TestWithParam<const char*> {

@@ -5,12 +5,10 @@
 #include <gmock/gmock.h>
 
 #include "microvmi/init.hpp"
+#include "support/sizes.hpp"
 #include "support/tiny_guest.hpp"
 
 namespace microvmi::test {
-
-inline constexpr std::uint64_t kMiB = 1ULL << 20;
-inline constexpr std::uint64_t kGiB = 1ULL << 30;
 
 // As a user opens them: memflow.qemu-procfs.pid, memflow.qemu-procfs.vm-name.
 [[nodiscard]] std::expected<Vm, InitError> open_pid(pid_t pid);

@@ -5,12 +5,11 @@
 #include <iomanip>
 #include <sstream>
 
+#include "support/sizes.hpp"
 #include "support/tiny_guest.hpp"
 
 namespace microvmi::test {
 namespace {
-
-constexpr std::uint64_t kMiB = 1ULL << 20;
 
 class TinyGuestTest : public testing::TestWithParam<const char*> {
  protected:

@@ -12,7 +12,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-constexpr const char* kNoError = "0000000000000000";
 // CONTROL_EVENTS of vCPU 1 for an event of one byte's number; seq 1.
 std::string enable(const std::string& event) {
   return "0900 1000 01000000 0100000000000000 " + event + "00 01 0000000000";

@@ -13,7 +13,6 @@ using testing::IsEmpty;
 using testing::StartsWith;
 using testing::UnorderedElementsAre;
 
-constexpr const char* kNoError = "0000000000000000";
 const std::string kView0 = hex("2200 0800 0a000000 0000000000000000");
 const std::string kView1 = hex("2200 0800 0b000000 0100000000000000");
 const std::string kView0Reply = hex("2200 1000 0a000000") + kNoError + kNoError;

@@ -14,7 +14,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-constexpr const char* kNoError = "00000000 00000000";
+constexpr const char* kNoErrorInWords = "00000000 00000000";
 
 TEST(KvmiPeerTest, VersionInThreeDialects) {
   Wire v7;
@@ -45,7 +45,7 @@ TEST(KvmiPeerTest, AReadGivesTheBytesOrTheErrorOfTheKernel) {
   Wire wire;
   wire.guest.poke(0x3ffe, Bytes{0xaa, 0xbb});
   EXPECT_EQ(wire.say("1100 1000 05000000 fe3f000000000000 0200000000000000"),
-            hex("1100 0a00 05000000") + hex(kNoError) + "aabb");
+            hex("1100 0a00 05000000") + hex(kNoErrorInWords) + "aabb");
   // A hole: -ENOENT, 8 bytes.
   EXPECT_EQ(wire.say("1100 1000 06000000 00000a0000000000 0100000000000000"),
             hex("1100 0800 06000000 feffffff 00000000"));
@@ -59,9 +59,9 @@ TEST(KvmiPeerTest, AReadGivesTheBytesOrTheErrorOfTheKernel) {
 TEST(KvmiPeerTest, V12HasItsOwnNumbersAndAShorterSize) {
   Wire wire({.dialect = Dialect::v12});
   EXPECT_EQ(wire.say("0e00 1200 01000000 0010000000000000 0200 000000000000 cafe"),
-            hex("0e00 0800 01000000") + hex(kNoError));
+            hex("0e00 0800 01000000") + hex(kNoErrorInWords));
   EXPECT_EQ(wire.say("0c00 1000 02000000 0010000000000000 0200 000000000000"),
-            hex("0c00 0a00 02000000") + hex(kNoError) + "cafe");
+            hex("0c00 0a00 02000000") + hex(kNoErrorInWords) + "cafe");
   EXPECT_THAT(wire.record.violations, IsEmpty());
 }
 
@@ -70,9 +70,9 @@ TEST(KvmiPeerTest, CommandsComeInAnyPieces) {
   const std::string both = hex("0500 0000 09000000") + hex("1d00 0000 0a000000");
   std::string answer;
   for (std::size_t i = 0; i != both.size(); i += 2) answer += wire.say(both.substr(i, 2));
-  EXPECT_EQ(answer, hex("0500 1800 09000000") + hex(kNoError) +
+  EXPECT_EQ(answer, hex("0500 1800 09000000") + hex(kNoErrorInWords) +
                         hex("02000000 000000000000000000000000") + hex("1d00 1000 0a000000") +
-                        hex(kNoError) + hex("0002000000000000"));
+                        hex(kNoErrorInWords) + hex("0002000000000000"));
 }
 
 TEST(KvmiPeerTest, RegistersStandWhereKvmHasThem) {
@@ -110,13 +110,13 @@ TEST(KvmiPeerTest, PageAccessHasViewAndCountInThatOrder) {
   Wire wire;
   EXPECT_EQ(wire.say("1500 2800 02000000 0100 0200 00000000 "
                      "0050000000000000 0500000000000000 0060000000000000 0700000000000000"),
-            hex("1500 0800 02000000") + hex(kNoError));
+            hex("1500 0800 02000000") + hex(kNoErrorInWords));
   EXPECT_EQ(wire.kernel.access_of(1, 5), 5);
   EXPECT_EQ(wire.kernel.access_of(0, 5), 7);
   EXPECT_EQ(wire.kernel.access_of(1, 6), 7);
   Wire v12({.dialect = Dialect::v12});
   EXPECT_EQ(v12.say("1400 1800 02000000 0100 000000000000 0050000000000000 0100000000000000"),
-            hex("1400 0800 02000000") + hex(kNoError));
+            hex("1400 0800 02000000") + hex(kNoErrorInWords));
   EXPECT_EQ(v12.kernel.access_of(0, 5), 1);
   // A frame without memory: the family says nothing, v12 -EINVAL.
   EXPECT_THAT(v12.say("1400 1800 03000000 0100 000000000000 00000a0000000000 0100000000000000"),
@@ -129,9 +129,9 @@ TEST(KvmiPeerTest, GuestAddressesAreWalkedThroughTables) {
   Wire wire;
   wire.guest.map_page(0, 0xffff800000401000, 0x5000);
   EXPECT_EQ(wire.say("2300 1000 01000000 0000000000000000 34224000 0080ffff"),
-            hex("2300 1000 01000000") + hex(kNoError) + hex("ffffffffffffffff"));
+            hex("2300 1000 01000000") + hex(kNoErrorInWords) + hex("ffffffffffffffff"));
   EXPECT_EQ(wire.say("2300 1000 02000000 0000000000000000 34104000 0080ffff"),
-            hex("2300 1000 02000000") + hex(kNoError) + hex("3450000000000000"));
+            hex("2300 1000 02000000") + hex(kNoErrorInWords) + hex("3450000000000000"));
 }
 
 TEST(KvmiPeerTest, WhatACommandIsNotAllowedToSayIsTold) {

@@ -8,6 +8,8 @@
 
 namespace microvmi::test::kvmi {
 
+inline constexpr const char* kNoError = "0000000000000000";
+
 struct Wire {
   explicit Wire(KernelSetup how = {}) : setup(std::move(how)) {}
 

@@ -16,7 +16,7 @@ constexpr std::uint64_t kHigh = std::uint64_t{1} << 32;
 constexpr std::uint64_t kLow = 0xa0000;
 constexpr std::uint64_t kFilled = 64 * kPageSize;
 
-std::vector<char> pattern(std::uint64_t gpa) {
+std::vector<char> filling(std::uint64_t gpa) {
   std::vector<char> out(kFilled);
   for (std::size_t i = 0; i < out.size(); ++i)
     out[i] = static_cast<char>((gpa + i) * 0x9E3779B97F4A7C15ULL >> 56);
@@ -85,7 +85,7 @@ void LeechcoreMachine::write() const {
     for (const Segment& one : segments_)
       if (gpa >= one.gpa && gpa - one.gpa < one.size)
         out.seekp(static_cast<std::streamoff>(one.offset + (gpa - one.gpa)));
-    const auto bytes = pattern(gpa);
+    const auto bytes = filling(gpa);
     out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
   if (kind_ != Kind::live) return;

@@ -17,7 +17,7 @@ namespace {
 using namespace std::chrono_literals;
 
 // A pmemsave of much memory is slow on a loaded machine.
-constexpr auto kPatience = 60s;
+constexpr auto kMonitorPatience = 60s;
 
 std::unexpected<std::string> failed(const char* what) {
   return std::unexpected(std::string("qmp: ") + what + ": " + std::strerror(errno));
@@ -47,7 +47,7 @@ Outcome<QmpTruth> QmpTruth::connect(const std::string& path) {
 }
 
 Outcome<void> QmpTruth::greet() {
-  const auto greeting = line(Clock::now() + kPatience);
+  const auto greeting = line(Clock::now() + kMonitorPatience);
   if (!greeting) return std::unexpected(greeting.error());
   if (greeting->find("\"QMP\"") == std::string::npos)
     return std::unexpected("qmp: no greeting but " + *greeting);
@@ -60,7 +60,7 @@ Outcome<nlohmann::json> QmpTruth::execute(const std::string& command,
   nlohmann::json request{{"execute", command}};
   if (!arguments.empty()) request["arguments"] = arguments;
   if (auto done = send(request.dump() + "\n"); !done) return std::unexpected(done.error());
-  const auto deadline = Clock::now() + kPatience;
+  const auto deadline = Clock::now() + kMonitorPatience;
   while (true) {
     const auto text = line(deadline);
     if (!text) return std::unexpected(command + ": " + text.error());

@@ -16,8 +16,6 @@ namespace {
 using namespace std::chrono_literals;
 using Numbers = std::vector<std::uint64_t>;
 
-constexpr std::uint64_t kPage = sizeof(Page);
-
 std::string hex(std::uint64_t value) {
   std::ostringstream out;
   out << std::hex << "0x" << value;
@@ -82,10 +80,10 @@ std::vector<std::uint64_t> TinyGuest::stamped_pages(const TinyStamped& range) co
   std::vector<std::uint64_t> pages;
   const std::uint64_t end = range.gpa + range.size;
   const std::uint64_t image_end = truth_.image.gpa + truth_.image.size;
-  for (std::uint64_t page = range.gpa; page < end; page += kPage) {
-    const bool is_edge = page == range.gpa || page + kPage == end;
-    const bool is_own = page + kPage > truth_.image.gpa && page < image_end;
-    if (!is_own && (is_edge || (page / kPage) % tiny_.stride == 0)) pages.push_back(page);
+  for (std::uint64_t page = range.gpa; page < end; page += sizeof(Page)) {
+    const bool is_edge = page == range.gpa || page + sizeof(Page) == end;
+    const bool is_own = page + sizeof(Page) > truth_.image.gpa && page < image_end;
+    if (!is_own && (is_edge || (page / sizeof(Page)) % tiny_.stride == 0)) pages.push_back(page);
   }
   return pages;
 }
@@ -97,7 +95,7 @@ std::uint64_t TinyGuest::word_at(std::uint64_t gpa) const {
 
 Page TinyGuest::page_at(std::uint64_t gpa) const {
   Page page;
-  for (std::uint64_t at = 0; at < kPage; at += sizeof(std::uint64_t)) {
+  for (std::uint64_t at = 0; at < sizeof(Page); at += sizeof(std::uint64_t)) {
     const std::uint64_t word = word_at(gpa + at);
     std::memcpy(page.data() + at, &word, sizeof(word));
   }

@@ -5,11 +5,10 @@
 #include <algorithm>
 
 #include "support/elf_image.hpp"
+#include "support/sizes.hpp"
 
 namespace microvmi::test {
 namespace {
-
-constexpr std::uint64_t kPage = 4096;
 
 void fill_with_page(ImageBytes& out, std::size_t end) {
   while (out.size() < end) out.text("PAGE");

@@ -7,8 +7,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr VcpuId kFirst{0};
-
 class XenEventsTest : public XenBothTest {
  protected:
   // The next event, which has to be of this kind.
@@ -29,13 +27,13 @@ class XenEventsTest : public XenBothTest {
                unsigned count = 12) {
     ASSERT_TRUE(vm().pause());
     const std::uint64_t before = domain().counters().*counter;
-    const auto asked = vm().intercept(kFirst, what);
+    const auto asked = vm().intercept(kFirstVcpu, what);
     ASSERT_TRUE(asked) << to_text(asked.error());
     ASSERT_TRUE(vm().resume());
     for (unsigned i = 0; i < count; ++i) {
       auto event = next<E>();
       ASSERT_TRUE(event) << i;
-      EXPECT_EQ(event->vcpu(), kFirst);
+      EXPECT_EQ(event->vcpu(), kFirstVcpu);
       look(*event);
       if (i % 3 == 2) continue;  // dropped, which is Proceed as well
       const auto replied = event->reply(Proceed{});
@@ -45,7 +43,7 @@ class XenEventsTest : public XenBothTest {
     const std::uint64_t passed = domain().counters().*counter - before;
     EXPECT_GE(passed + 1, count);
     EXPECT_LE(passed, count + 1);
-    const auto released = vm().release(kFirst, what);
+    const auto released = vm().release(kFirstVcpu, what);
     ASSERT_TRUE(released) << to_text(released.error());
     ASSERT_TRUE(vm().resume());
     EXPECT_EQ(vm().next_event(Wait::at_most(300ms)).error().code, Errc::timed_out);
@@ -83,7 +81,7 @@ TEST_P(XenEventsTest, WritesOfAnMsr) {
 TEST_P(XenEventsTest, AnMsrIsGivenAnotherValueOrNone) {
   MICROVMI_NEEDS_DOMAIN(GetParam());
   ASSERT_NO_FATAL_FAILURE(use(GetParam()));
-  ASSERT_TRUE(vm().intercept(kFirst, MsrWrite::Filter{0x176}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, MsrWrite::Filter{0x176}));
   auto event = next<MsrWrite>();
   ASSERT_TRUE(event);
   const auto set = event->reply(SetValue{0xabcdef});
@@ -116,7 +114,7 @@ TEST_P(XenEventsTest, Cpuid) {
 TEST_P(XenEventsTest, CpuidGivesWhatIsReplied) {
   MICROVMI_NEEDS_DOMAIN(GetParam());
   ASSERT_NO_FATAL_FAILURE(use(GetParam()));
-  ASSERT_TRUE(vm().intercept(kFirst, Cpuid::Filter{}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, Cpuid::Filter{}));
   auto event = next<Cpuid>();
   ASSERT_TRUE(event);
   const auto replied = event->reply(CpuidResult{11, 22, 33, 44});
@@ -159,7 +157,7 @@ TEST_P(XenEventsTest, DebugExceptions) {
 TEST_P(XenEventsTest, ADebugExceptionIsKeptFromTheGuest) {
   MICROVMI_NEEDS_DOMAIN(GetParam());
   ASSERT_NO_FATAL_FAILURE(use(GetParam()));
-  ASSERT_TRUE(vm().intercept(kFirst, DebugException::Filter{}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, DebugException::Filter{}));
   auto event = next<DebugException>();
   ASSERT_TRUE(event);
   const std::uint64_t before = domain().counters().debugs;
@@ -196,9 +194,9 @@ TEST_P(XenEventsTest, SeveralKindsAtOnceComeInOrder) {
   MICROVMI_NEEDS_DOMAIN(GetParam());
   ASSERT_NO_FATAL_FAILURE(use(GetParam()));
   ASSERT_TRUE(vm().pause());
-  ASSERT_TRUE(vm().intercept(kFirst, CrWrite::Filter{Reg::cr3}));
-  ASSERT_TRUE(vm().intercept(kFirst, MsrWrite::Filter{0x176}));
-  ASSERT_TRUE(vm().intercept(kFirst, Cpuid::Filter{}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, CrWrite::Filter{Reg::cr3}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, MsrWrite::Filter{0x176}));
+  ASSERT_TRUE(vm().intercept(kFirstVcpu, Cpuid::Filter{}));
   ASSERT_TRUE(vm().resume());
   std::string order;
   for (int i = 0; i < 17; ++i) {
@@ -215,10 +213,10 @@ TEST_P(XenEventsTest, SeveralKindsAtOnceComeInOrder) {
 TEST_P(XenEventsTest, WhatAnAmdRefusesIsNotSupported) {
   MICROVMI_NEEDS_DOMAIN(GetParam());
   ASSERT_NO_FATAL_FAILURE(use(GetParam()));
-  const auto step = vm().intercept(kFirst, SingleStep::Filter{});
+  const auto step = vm().intercept(kFirstVcpu, SingleStep::Filter{});
   ASSERT_FALSE(step);
   EXPECT_EQ(step.error().code, Errc::not_supported) << to_text(step.error());
-  const auto access = vm().intercept(kFirst, PageAccess::Filter{});
+  const auto access = vm().intercept(kFirstVcpu, PageAccess::Filter{});
   ASSERT_FALSE(access);
   EXPECT_EQ(access.error().code, Errc::not_supported) << to_text(access.error());
   if (const auto pages = vm().page_access()) {

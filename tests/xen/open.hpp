@@ -12,6 +12,8 @@
 
 namespace microvmi::test::xen {
 
+inline constexpr VcpuId kFirstVcpu{0};
+
 [[nodiscard]] inline std::expected<Vm, InitError> open(const Domain& domain) {
   return init(DriverType::xen, {.xen = XenInitParams{.domid = domain.id()}});
 }

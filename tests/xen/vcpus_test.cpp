@@ -11,7 +11,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr VcpuId kFirst{0};
 constexpr VcpuId kSecond{1};
 constexpr std::uint64_t kR8OfSecond = 0x2222222222222222;  // as tiny.S sets it
 
@@ -56,7 +55,7 @@ TEST_F(XenTwoVcpusTest, EachIsToldOfItsOwnAndNeitherWaitsForTheOther) {
   ASSERT_NO_FATAL_FAILURE(use_pair());
   ASSERT_TRUE(watch(kEveryVcpu));
   std::map<VcpuId, unsigned> told;
-  for (int i = 0; i < 100 && (told[kFirst] < 4 || told[kSecond] < 4); ++i) {
+  for (int i = 0; i < 100 && (told[kFirstVcpu] < 4 || told[kSecond] < 4); ++i) {
     auto event = next();
     ASSERT_TRUE(event);
     ++told[event->vcpu()];
@@ -64,11 +63,11 @@ TEST_F(XenTwoVcpusTest, EachIsToldOfItsOwnAndNeitherWaitsForTheOther) {
               event->vcpu() == kSecond ? kR8OfSecond : domain().said("r8"));
     ASSERT_TRUE(event->reply(Proceed{}));
   }
-  EXPECT_GE(told[kFirst], 4U);
+  EXPECT_GE(told[kFirstVcpu], 4U);
   EXPECT_GE(told[kSecond], 4U);
   EXPECT_EQ(told.size(), 2U);
   // While the answer to one is out, the other one is told of and goes on.
-  auto held = next_of(kFirst);
+  auto held = next_of(kFirstVcpu);
   ASSERT_TRUE(held);
   for (int i = 0; i < 4; ++i) {
     auto event = next();
@@ -127,7 +126,7 @@ TEST_F(XenTwoVcpusTest, BothAreOnlineAndHaveRegisters) {
   wanted.set(Reg::r8, 0x88);
   ASSERT_TRUE(vm().write_registers(kSecond, wanted));
   EXPECT_EQ((*vm().read_registers(kSecond))[Reg::r8], 0x88U);
-  EXPECT_EQ((*vm().read_registers(kFirst))[Reg::r8], domain().said("r8"));
+  EXPECT_EQ((*vm().read_registers(kFirstVcpu))[Reg::r8], domain().said("r8"));
   ASSERT_TRUE(vm().resume());
   EXPECT_TRUE(alive());
   EXPECT_TRUE(second_counts_on());

@@ -10,18 +10,18 @@ namespace {
 
 using namespace test;
 
-struct Machine {
+struct Described {
   const char* machine;
   unsigned vcpus;
 };
 
-void PrintTo(const Machine& one, std::ostream* out) { *out << one.machine << one.vcpus; }
+void PrintTo(const Described& one, std::ostream* out) { *out << one.machine << one.vcpus; }
 
-QemuOptions options_of(const Machine& one) {
+QemuOptions options_of(const Described& one) {
   return {.machine = one.machine, .memory = "64M", .args = {"-smp", std::to_string(one.vcpus)}};
 }
 
-class RegistersTest : public testing::TestWithParam<Machine> {};
+class RegistersTest : public testing::TestWithParam<Described> {};
 
 TEST_P(RegistersTest, OfARunningGuestAreThoseThatItPrinted) {
   MICROVMI_NEEDS_TINY_GUEST();
@@ -80,8 +80,8 @@ TEST_P(RegistersTest, OfAPausedGuestAreTheMonitorsAndMore) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Machines, RegistersTest,
-                         testing::Values(Machine{"pc", 1}, Machine{"pc", 4}, Machine{"q35", 1},
-                                         Machine{"q35", 4}),
+                         testing::Values(Described{"pc", 1}, Described{"pc", 4},
+                                         Described{"q35", 1}, Described{"q35", 4}),
                          [](const auto& one) {
                            return one.param.machine + std::to_string(one.param.vcpus);
                          });

@@ -26,7 +26,7 @@ constexpr Shape kAnyBytes{.head = "vv......", .unit = "d"};
 constexpr Shape kInject{.head = "vv......d...dddddddddddd"};
 constexpr Shape kRead{.head = "dddddddddddddddd"};
 constexpr Shape kRead12{.head = "dddddddddd......"};
-constexpr Shape kWrite{.head = "dddddddddddddddd", .unit = "d", .count_at = 8, .count_width = 8};
+constexpr Shape kWrite7{.head = "dddddddddddddddd", .unit = "d", .count_at = 8, .count_width = 8};
 constexpr Shape kWrite12{.head = "dddddddddd......", .unit = "d", .count_at = 8, .count_width = 2};
 constexpr Shape kGpas{.head = "dddd....", .unit = "dddddddd", .count_at = 2, .count_width = 2};
 constexpr Shape kAccess{
@@ -60,7 +60,7 @@ constexpr std::array kCommands{
     CommandRow{Cmd::get_cpuid, "GET_CPUID", {15, 15, 11}, kVcpuQuad, kVcpuQuad},
     CommandRow{Cmd::get_xsave, "GET_XSAVE", {16, 16, 19}, kVcpu, kVcpu},
     CommandRow{Cmd::read_physical, "READ_PHYSICAL", {17, 17, 12}, kRead, kRead12},
-    CommandRow{Cmd::write_physical, "WRITE_PHYSICAL", {18, 18, 14}, kWrite, kWrite12},
+    CommandRow{Cmd::write_physical, "WRITE_PHYSICAL", {18, 18, 14}, kWrite7, kWrite12},
     CommandRow{Cmd::inject_exception, "INJECT_EXCEPTION", {19, 19, 15}, kInject, kInject},
     CommandRow{Cmd::get_page_access, "GET_PAGE_ACCESS", {20, -1, -1}, kGpas, kNone},
     CommandRow{Cmd::set_page_access, "SET_PAGE_ACCESS", {21, 21, 20}, kAccess, kAccess12},

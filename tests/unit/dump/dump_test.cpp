@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Dumps that succeed: every byte, the holes between them, and what the report says.
 #include "microvmi/dump.hpp"
+#include "support/sizes.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,7 +18,7 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kMiB = 1 << 20;
+using test::kMiB;
 constexpr Gpa kRom{0xFFFC0000};
 
 class DumpTest : public testing::TestWithParam<bool> {

@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "microvmi/dump.hpp"
+#include "support/sizes.hpp"
 #include "support/temp_folder.hpp"
 #include "unit/dump/elf_file.hpp"
 #include "unit/dump/scripted_memory.hpp"
@@ -20,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kMiB = 1 << 20;
+using test::kMiB;
 
 class DumpFailureTest : public testing::Test {
  protected:

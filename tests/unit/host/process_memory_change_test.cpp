@@ -16,12 +16,12 @@ namespace microvmi::host {
 namespace {
 
 using test::Backing;
+using test::kHigh;
 using test::Target;
 using test::word_at;
 using Kind = MemoryRegion::Kind;
 
-constexpr std::uint64_t kSize = std::uint64_t{2} << 20;
-constexpr std::uint64_t kHigh = 0x1'0000'0000;
+constexpr std::uint64_t kSmall = std::uint64_t{2} << 20;
 
 std::unique_ptr<ProcessMemory> open_memory(const Target& target, LayoutSource source,
                                            CopyMode mode = CopyMode::mapping) {
@@ -35,7 +35,7 @@ LayoutSource fixed(std::vector<Segment> segments) {
 }
 
 TEST(ProcessMemoryLayoutTest, AnImpossibleOneIsRefused) {
-  const Target target(Backing::anonymous, kSize);
+  const Target target(Backing::anonymous, kSmall);
   const std::uint64_t hva = target.address();
   const std::array<std::vector<Segment>, 7> bad{{
       {{.gpa = Gpa{0}, .size = 0, .hva = hva}},
@@ -59,7 +59,7 @@ TEST(ProcessMemoryLayoutTest, AnImpossibleOneIsRefused) {
 }
 
 TEST(ProcessMemoryLayoutTest, NeighboursAreOneRegion) {
-  const Target target(Backing::memfd_shared, kSize);
+  const Target target(Backing::memfd_shared, kSmall);
   const std::uint64_t hva = target.address();
   const auto memory = open_memory(
       target,
@@ -76,7 +76,7 @@ TEST(ProcessMemoryLayoutTest, NeighboursAreOneRegion) {
 }
 
 TEST(ProcessMemoryLayoutTest, RomIsReadOnly) {
-  const Target target(Backing::anonymous, kSize);
+  const Target target(Backing::anonymous, kSmall);
   const std::uint64_t hva = target.address();
   const auto memory = open_memory(
       target,
@@ -99,10 +99,10 @@ TEST(ProcessMemoryLayoutTest, RomIsReadOnly) {
 
 TEST(ProcessMemoryLayoutTest, WhatTheProcessMayNotReadIsAHole) {
   for (const Backing backing : {Backing::anonymous, Backing::memfd_shared}) {
-    const Target target(backing, kSize);
+    const Target target(backing, kSmall);
     target.protect_none(target.address() + 4 * kPageSize, kPageSize);
     const auto memory = open_memory(
-        target, fixed({{.gpa = Gpa{0}, .size = kSize, .hva = target.address()}}), CopyMode::reads);
+        target, fixed({{.gpa = Gpa{0}, .size = kSmall, .hva = target.address()}}), CopyMode::reads);
     std::vector<std::byte> into(16 * kPageSize);
     std::array batch{ReadRequest{.gpa = Gpa{8}, .into = into},
                      ReadRequest{.gpa = Gpa{5 * kPageSize}, .into = std::span(into).first(8)}};
@@ -121,30 +121,30 @@ INSTANTIATE_TEST_SUITE_P(Backings, ProcessMemoryUnmapTest,
                          testing::Values(Backing::anonymous, Backing::memfd_shared));
 
 TEST_P(ProcessMemoryUnmapTest, UnmappedMemoryIsAHoleFromTheNextRefresh) {
-  const Target target(GetParam(), kSize);
+  const Target target(GetParam(), kSmall);
   const auto memory =
-      open_memory(target, fixed({{.gpa = Gpa{0}, .size = kSize, .hva = target.address()}}));
-  target.unmap(target.address() + kSize / 2, kSize / 2);
+      open_memory(target, fixed({{.gpa = Gpa{0}, .size = kSmall, .hva = target.address()}}));
+  target.unmap(target.address() + kSmall / 2, kSmall / 2);
   ASSERT_TRUE(memory->refresh());
-  std::vector<std::byte> into(kSize);
+  std::vector<std::byte> into(kSmall);
   std::array batch{ReadRequest{.gpa = Gpa{0}, .into = into}};
   memory->read(batch);
   EXPECT_EQ(batch[0].status, Errc::hole);
-  EXPECT_EQ(batch[0].done, kSize / 2);
-  EXPECT_EQ(batch[0].failed_at, Gpa{kSize / 2});
+  EXPECT_EQ(batch[0].done, kSmall / 2);
+  EXPECT_EQ(batch[0].failed_at, Gpa{kSmall / 2});
 }
 
 TEST(ProcessMemoryChangeTest, AFaultAsksForTheLayoutOnceMore) {
-  const Target target(Backing::anonymous, kSize);
+  const Target target(Backing::anonymous, kSmall);
   std::atomic<std::uint64_t> hva = target.address();
   std::atomic<int> asked = 0;
   const auto memory = open_memory(target, [&] {
     ++asked;
-    return Layout{.segments = {{.gpa = Gpa{0}, .size = kSize, .hva = hva}}};
+    return Layout{.segments = {{.gpa = Gpa{0}, .size = kSmall, .hva = hva}}};
   });
   EXPECT_EQ(asked, 1);
-  hva = target.map_more(Backing::anonymous, kSize);
-  target.unmap(target.address(), kSize);
+  hva = target.map_more(Backing::anonymous, kSmall);
+  target.unmap(target.address(), kSmall);
   for (int i = 0; i < 3; ++i) {
     const auto word = memory->read_value<std::uint64_t>(Gpa{0x1000});
     ASSERT_TRUE(word) << to_text(word.error());
@@ -152,24 +152,24 @@ TEST(ProcessMemoryChangeTest, AFaultAsksForTheLayoutOnceMore) {
   }
   EXPECT_EQ(asked, 2);
   EXPECT_EQ(memory->map()->generation, 0U) << "the guest's own layout is what it was";
-  target.unmap(hva, kSize);
+  target.unmap(hva, kSmall);
   EXPECT_EQ(memory->read_value<std::uint64_t>(Gpa{0}).error().code, Errc::hole);
   EXPECT_EQ(memory->read_value<std::uint64_t>(Gpa{0}).error().code, Errc::hole);
   EXPECT_EQ(asked, 3) << "asked again without a change";
 }
 
 TEST(ProcessMemoryChangeTest, APluggedDimmIsFoundByItself) {
-  const Target target(Backing::memfd_shared, kSize);
+  const Target target(Backing::memfd_shared, kSmall);
   std::atomic<std::uint64_t> dimm = 0;
   const auto memory = open_memory(target, [&] {
-    Layout layout{.segments = {{.gpa = Gpa{0}, .size = kSize, .hva = target.address()}}};
-    if (dimm != 0) layout.segments.push_back({.gpa = Gpa{kHigh}, .size = kSize, .hva = dimm});
+    Layout layout{.segments = {{.gpa = Gpa{0}, .size = kSmall, .hva = target.address()}}};
+    if (dimm != 0) layout.segments.push_back({.gpa = Gpa{kHigh}, .size = kSmall, .hva = dimm});
     return layout;
   });
   ASSERT_TRUE(memory->refresh());
   EXPECT_EQ(memory->map()->generation, 0U);
   const auto before = memory->map();
-  dimm = target.map_more(Backing::memfd_shared, kSize);
+  dimm = target.map_more(Backing::memfd_shared, kSmall);
   EXPECT_FALSE(memory->read_value<std::uint64_t>(Gpa{kHigh}));
   std::this_thread::sleep_for(ProcessMemory::kRecheckInterval + std::chrono::milliseconds(50));
   EXPECT_EQ(*memory->read_value<std::uint64_t>(Gpa{kHigh + 8}), word_at(8));
@@ -178,7 +178,7 @@ TEST(ProcessMemoryChangeTest, APluggedDimmIsFoundByItself) {
   EXPECT_EQ(memory->map()->regions.size(), 2U);
   EXPECT_EQ(before->regions.size(), 1U) << "a map that was given out never changes";
 
-  target.unmap(dimm, kSize);
+  target.unmap(dimm, kSmall);
   dimm = 0;
   std::this_thread::sleep_for(ProcessMemory::kRecheckInterval + std::chrono::milliseconds(50));
   EXPECT_EQ(memory->read_value<std::uint64_t>(Gpa{kHigh}).error().code, Errc::hole)
@@ -187,18 +187,18 @@ TEST(ProcessMemoryChangeTest, APluggedDimmIsFoundByItself) {
 
 TEST(ProcessMemoryChangeTest, ACutFileIsAnErrorOfInputAndOutput) {
   const int fd = ::memfd_create("cut", MFD_CLOEXEC);
-  ASSERT_EQ(::ftruncate(fd, kSize), 0);
+  ASSERT_EQ(::ftruncate(fd, kSmall), 0);
   const Target target([fd] {
     return reinterpret_cast<std::uint64_t>(
-        ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+        ::mmap(nullptr, kSmall, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
   });
   const auto memory =
-      open_memory(target, fixed({{.gpa = Gpa{0}, .size = kSize, .hva = target.address()}}));
+      open_memory(target, fixed({{.gpa = Gpa{0}, .size = kSmall, .hva = target.address()}}));
   ASSERT_TRUE(memory->viewable());
   ASSERT_EQ(::ftruncate(fd, 8 * kPageSize), 0);
   std::vector<std::byte> into(16 * kPageSize);
   std::array batch{ReadRequest{.gpa = Gpa{100}, .into = into},
-                   ReadRequest{.gpa = Gpa{kSize - 8}, .into = std::span(into).first(8)},
+                   ReadRequest{.gpa = Gpa{kSmall - 8}, .into = std::span(into).first(8)},
                    ReadRequest{.gpa = Gpa{8}, .into = std::span(into).first(8)}};
   memory->read(batch);
   EXPECT_EQ(batch[0].status, Errc::io);
@@ -210,22 +210,22 @@ TEST(ProcessMemoryChangeTest, ACutFileIsAnErrorOfInputAndOutput) {
 }
 
 TEST(ProcessMemoryChangeTest, ReadersGoOnWhileTheLayoutIsReplaced) {
-  const Target target(Backing::memfd_shared, kSize);
+  const Target target(Backing::memfd_shared, kSmall);
   std::atomic<int> round = 0;
   const auto memory = open_memory(target, [&] {
-    const std::uint64_t size = (++round % 2 == 0) ? kSize : kSize / 2;
+    const std::uint64_t size = (++round % 2 == 0) ? kSmall : kSmall / 2;
     return Layout{.segments = {{.gpa = Gpa{0}, .size = size, .hva = target.address()}}};
   });
   std::atomic<bool> stop = false;
   std::vector<std::jthread> readers;
   for (std::uint64_t t = 0; t < 4; ++t)
     readers.emplace_back([&, t] {
-      for (std::uint64_t i = t; !stop; i = (i + 513) % (kSize / 16)) {
+      for (std::uint64_t i = t; !stop; i = (i + 513) % (kSmall / 16)) {
         const auto word = memory->read_value<std::uint64_t>(Gpa{i * 8});
         ASSERT_TRUE(word);
         ASSERT_EQ(*word, word_at(i * 8));
         const auto map = memory->map();
-        ASSERT_GE(map->regions[0].size, kSize / 2);
+        ASSERT_GE(map->regions[0].size, kSmall / 2);
         const View view = memory->view(Gpa{i * 8}, 8);
         ASSERT_TRUE(view);
       }

@@ -14,12 +14,12 @@ namespace microvmi::host {
 namespace {
 
 using test::Backing;
+using test::kHigh;
 using test::Target;
 using test::word_at;
 using Kind = MemoryRegion::Kind;
 
 constexpr std::uint64_t kSize = std::uint64_t{4} << 20;
-constexpr std::uint64_t kHigh = 0x1'0000'0000;
 
 struct Case {
   const char* name;

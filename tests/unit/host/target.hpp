@@ -12,6 +12,8 @@ namespace microvmi::test {
 
 enum class Backing : std::uint8_t { anonymous, memfd_shared, file_shared, file_private };
 
+inline constexpr std::uint64_t kHigh = 1ULL << 32;  // above what 32 bits reach
+
 // Runs in the child: maps memory of `size` bytes and fills it with word_at().
 std::uint64_t map_memory(Backing backing, std::uint64_t size);
 

@@ -16,7 +16,7 @@
 namespace microvmi::host {
 namespace {
 
-constexpr std::uint64_t kSize = std::uint64_t{64} << 20;
+constexpr std::uint64_t kHuge = std::uint64_t{64} << 20;
 constexpr std::uint64_t kFar = std::uint64_t{32} << 20;  // where one page is touched
 constexpr std::uint64_t kNear = 3 * kPageSize;           // touched from the start on
 
@@ -33,13 +33,13 @@ class UntouchedMemoryTest : public testing::Test {
  protected:
   static int sparse_file() {
     const int file = ::memfd_create("sparse-guest-ram", MFD_CLOEXEC);
-    EXPECT_EQ(::ftruncate(file, static_cast<off_t>(kSize)), 0);
+    EXPECT_EQ(::ftruncate(file, static_cast<off_t>(kHuge)), 0);
     return file;
   }
 
   // In the child.
   [[nodiscard]] std::uint64_t touch_little() const {
-    void* base = ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
+    void* base = ::mmap(nullptr, kHuge, PROT_READ | PROT_WRITE, MAP_SHARED, file_, 0);
     if (base == MAP_FAILED) ::_exit(3);
     auto* bytes = static_cast<volatile char*>(base);
     for (std::uint64_t at = 0; at < kNear; at += kPageSize) bytes[at] = 'n';
@@ -50,7 +50,7 @@ class UntouchedMemoryTest : public testing::Test {
   std::unique_ptr<ProcessMemory> open() {
     auto process = Process::open(target_.pid());
     EXPECT_TRUE(process) << to_text(process.error());
-    const Layout layout{.segments = {{.gpa = Gpa{0}, .size = kSize, .hva = target_.address()}}};
+    const Layout layout{.segments = {{.gpa = Gpa{0}, .size = kHuge, .hva = target_.address()}}};
     auto memory = ProcessMemory::open(*std::move(process), [layout] { return layout; });
     EXPECT_TRUE(memory) << to_text(memory.error());
     return *std::move(memory);
@@ -70,12 +70,12 @@ class UntouchedMemoryTest : public testing::Test {
 
 TEST_F(UntouchedMemoryTest, IsToldFromWhatWasTouched) {
   const auto memory = open();
-  EXPECT_EQ(memory->touched(Gpa{0}, kSize), (Touched{0, kNear}));
+  EXPECT_EQ(memory->touched(Gpa{0}, kHuge), (Touched{0, kNear}));
   EXPECT_EQ(memory->touched(Gpa{kPageSize}, kPageSize), (Touched{0, kPageSize}));
-  EXPECT_EQ(memory->touched(Gpa{kNear}, kSize - kNear), (Touched{kFar - kNear, kPageSize}));
+  EXPECT_EQ(memory->touched(Gpa{kNear}, kHuge - kNear), (Touched{kFar - kNear, kPageSize}));
   EXPECT_EQ(memory->touched(Gpa{kNear}, kPageSize), (Touched{kPageSize, 0}));
-  EXPECT_EQ(memory->touched(Gpa{kFar + kPageSize}, kSize - kFar - kPageSize),
-            (Touched{kSize - kFar - kPageSize, 0}));
+  EXPECT_EQ(memory->touched(Gpa{kFar + kPageSize}, kHuge - kFar - kPageSize),
+            (Touched{kHuge - kFar - kPageSize, 0}));
 }
 
 TEST_F(UntouchedMemoryTest, StaysUntouchedByADump) {
@@ -85,14 +85,14 @@ TEST_F(UntouchedMemoryTest, StaysUntouchedByADump) {
   const auto file = folder.path() / "guest.raw";
   const auto report = dump(vm, file, {.format = ImageFormat::raw});
   ASSERT_TRUE(report) << report.error().message;
-  EXPECT_EQ(report->bytes, kSize);
+  EXPECT_EQ(report->bytes, kHuge);
   EXPECT_EQ(blocks(), before);
   std::ifstream in(file, std::ios::binary);
-  std::vector<char> expected(kSize), found(kSize + 1);
+  std::vector<char> expected(kHuge), found(kHuge + 1);
   for (std::uint64_t at = 0; at < kNear; at += kPageSize) expected[at] = 'n';
   expected[kFar] = 'f';
   in.read(found.data(), static_cast<std::streamsize>(found.size()));
-  ASSERT_EQ(in.gcount(), static_cast<std::streamsize>(kSize));
+  ASSERT_EQ(in.gcount(), static_cast<std::streamsize>(kHuge));
   found.pop_back();
   EXPECT_TRUE(found == expected);
 }

@@ -11,14 +11,14 @@
 namespace microvmi {
 namespace {
 
-constexpr const char* kPage = MICROVMI_SOURCE_DIR "/docs/reference/parameters.md";
+constexpr const char* kReference = MICROVMI_SOURCE_DIR "/docs/reference/parameters.md";
 
 TEST(Page, IsWhatTheRowsSay) {
-  if (std::getenv("MICROVMI_WRITE_PAGE")) std::ofstream(kPage) << init_args_page();
+  if (std::getenv("MICROVMI_WRITE_PAGE")) std::ofstream(kReference) << init_args_page();
   std::ostringstream page;
-  page << std::ifstream(kPage).rdbuf();
+  page << std::ifstream(kReference).rdbuf();
   EXPECT_TRUE(page.str() == init_args_page())
-      << kPage << " is not what the rows say; write it again with\n"
+      << kReference << " is not what the rows say; write it again with\n"
       << "  MICROVMI_WRITE_PAGE=1 unit_tests --gtest_filter=Page.*";
 }
 

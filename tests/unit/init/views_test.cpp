@@ -13,26 +13,25 @@ namespace microvmi {
 namespace {
 
 using param::Info;
-using param::Kind;
 
 const param::Table kAll = param::table<DriverInitParams>();
 
 // A value that the row takes and that is not its default.
 std::string sample(const Info& info) {
   switch (info.kind) {
-    case Kind::flag:
+    case param::Kind::flag:
       return "yes";
-    case Kind::integer:
+    case param::Kind::integer:
       return "77";
-    case Kind::size:
+    case param::Kind::size:
       return "3G";
-    case Kind::duration:
+    case param::Kind::duration:
       return "77ms";
-    case Kind::choice:
+    case param::Kind::choice:
       return info.choices.back();
-    case Kind::path:
+    case param::Kind::path:
       return "/tmp/a b";
-    case Kind::text:
+    case param::Kind::text:
       break;
   }
   if (info.key.view() == "memflow.coredump.map") return "4G:1G:2G";

@@ -2,6 +2,7 @@
 // AVML images, written here from the description of snappy's framing and block formats.
 #include "codec/codec.hpp"
 #include "support/image_bytes.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -13,7 +14,7 @@ using test::slice;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 // CRC-32C bit by bit, masked as framing_format.txt has it.
 std::uint32_t checksum(const std::vector<std::byte>& bytes) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ELF cores that are cut off, wrong or made to do harm.
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -10,7 +11,7 @@ using test::pattern;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 constexpr std::uint64_t kData = 64 << 10;  // where ElfImage puts the first bytes
 
 class BrokenElfTest : public test::ImageTest {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ELF cores that are good, in all the odd forms they come in.
+#include "support/sizes.hpp"
 #include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -12,9 +13,9 @@ using test::slice;
 using testing::ElementsAre;
 using Kind = MemoryRegion::Kind;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
-constexpr const char* kKernel =
+constexpr const char* kKernelFact =
     "OSRELEASE=6.1.0-9-amd64\nPAGESIZE=4096\nKERNELOFFSET=1ac00000\n"
     "SYMBOL(_stext)=ffffffff9bc00000\nNUMBER(phys_base)=-1";
 
@@ -26,7 +27,7 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   const auto bios = pattern(64 * kPage, 2);
   const auto high = pattern(2 * kPage, 3);
   image.add_note("CORE", 1, "prstatus").add_note("QEMU", 0, std::string(440, 'q'));
-  image.add_note("QEMU", 0, std::string(440, 'q')).add_note("VMCOREINFO", 0, kKernel);
+  image.add_note("QEMU", 0, std::string(440, 'q')).add_note("VMCOREINFO", 0, kKernelFact);
   image.add(0, low, 0x490).add(0xFFFC0000, bios).add(0x100000000, high);
   auto vm = open(image);
   ASSERT_TRUE(vm) << vm.error().message;
@@ -48,7 +49,7 @@ TEST_F(ElfImageTest, TheHeadersOfQemu) {
   EXPECT_FALSE(value<bool>(*vm, "truncated"));
   EXPECT_FALSE(fact(*vm, "bytes_in_parts_of_pages"));
   EXPECT_TRUE(value<bool>(*vm, "vmcoreinfo"));
-  EXPECT_EQ(vm->info().vmcoreinfo, kKernel);
+  EXPECT_EQ(vm->info().vmcoreinfo, kKernelFact);
   EXPECT_EQ(value<std::string>(*vm, "os_release"), "6.1.0-9-amd64");
   EXPECT_EQ(value<std::string>(*vm, "kernel_offset"), "0x1ac00000");
   EXPECT_EQ(value<std::string>(*vm, "kernel_base"), "0xffffffff9bc00000");

@@ -6,6 +6,7 @@
 
 #include "codec/codec.hpp"
 #include "support/kdump_image.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -17,7 +18,7 @@ using test::pattern;
 using testing::HasSubstr;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class BrokenKdumpTest : public test::ImageTest {
  protected:

@@ -4,6 +4,7 @@
 
 #include "codec/codec.hpp"
 #include "support/kdump_image.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -14,7 +15,7 @@ using test::pattern;
 using testing::HasSubstr;
 using Bytes = std::vector<std::byte>;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class KdumpTest : public test::ImageTest {
  protected:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // LiME images, written here from the description of their format.
 #include "support/image_bytes.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -12,7 +13,7 @@ using test::slice;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class LimeSimulatedTest : public test::ImageTest {
  protected:

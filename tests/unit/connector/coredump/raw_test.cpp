@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Raw images: as they are, and with a map.
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -10,7 +11,7 @@ using test::slice;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class RawImageTest : public test::ImageTest {
  protected:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What dump() writes is what opens again: the same map, the same bytes, the same holes.
 #include "microvmi/dump.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 #include "unit/dump/scripted_memory.hpp"
 
@@ -9,7 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 
-constexpr std::uint64_t kMiB = 1 << 20;
+using test::kMiB;
 
 class RoundTripTest : public test::ImageTest {
  protected:

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "microvmi/dump.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -12,7 +13,7 @@ using test::pattern;
 using test::slice;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class ShrinkingImageTest : public test::ImageTest,
                            public testing::WithParamInterface<std::uint64_t> {

@@ -2,6 +2,7 @@
 // Migration streams written here from QEMU's description of them: all that a real one seldom has.
 #include "connector/coredump/stream_ram.hpp"
 #include "support/image_bytes.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -14,8 +15,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using Kind = MemoryRegion::Kind;
 
-constexpr std::uint64_t kPage = kPageSize;
-constexpr std::uint64_t kMiB = 1 << 20;
+using test::kMiB;
+using test::kPage;
 constexpr std::uint64_t kSize = 4 * kMiB;
 // Flags of a page, migration/ram.c.
 constexpr std::uint64_t kZero = 2, kWhole = 8, kEos = 16, kContinue = 32;

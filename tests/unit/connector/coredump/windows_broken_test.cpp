@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Crash dumps whose numbers lie.
+#include "support/sizes.hpp"
 #include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -11,7 +12,7 @@ using test::WindowsDump;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 class BrokenWindowsSimulatedTest : public test::ImageTest {
  protected:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Windows crash dumps of every type that has physical memory, of both classes.
+#include "support/sizes.hpp"
 #include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -10,7 +11,7 @@ using test::slice;
 using test::WindowsDump;
 using testing::ElementsAre;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 
 struct Case {
   unsigned bits;

@@ -3,6 +3,7 @@
 // and processor blocks, put by hand where the structures of the WDK (wdbgexts.h, winnt.h) have
 // them.
 #include "microvmi/dump.hpp"
+#include "support/sizes.hpp"
 #include "support/windows_dump.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
@@ -11,7 +12,7 @@ namespace {
 
 using test::WindowsDump;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 constexpr std::uint64_t kKernel = 0xFFFFF80001234000;  // page 5: the block that the header names
 constexpr std::uint64_t kRip = 0xFFFFF80001000000;     // of the header's CONTEXT
 constexpr std::uint64_t kRsp = 0xFFFF900000001000;

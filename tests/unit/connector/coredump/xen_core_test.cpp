@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cores as docs/misc/dump-core-format.txt of Xen describes them: sections, no segments.
 #include "support/image_bytes.hpp"
+#include "support/sizes.hpp"
 #include "unit/connector/coredump/image_test.hpp"
 
 namespace microvmi {
@@ -12,7 +13,7 @@ using test::slice;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-constexpr std::uint64_t kPage = kPageSize;
+using test::kPage;
 constexpr std::uint64_t kHvm = 0xF00FEBEE;
 constexpr std::uint64_t kPv = 0xF00FEBED;
 
