@@ -139,6 +139,19 @@ Expected<std::string> GdbClient::ask_after(std::string_view first, std::string_v
   answers_.clear();
   if (auto sent = send("+" + gdb_frame(first) + "+" + gdb_frame(second), wait); !sent)
     return std::unexpected(std::move(sent.error()));
+  return second_answer(first, wait);
+}
+
+Expected<std::string> GdbClient::ask_and_run(std::string_view first, std::string_view second,
+                                             std::string_view run, const Wait& wait) {
+  answers_.clear();
+  const std::string both = "+" + gdb_frame(first) + "+" + gdb_frame(second);
+  if (auto sent = send(both + "+" + gdb_frame(run), wait); !sent)
+    return std::unexpected(std::move(sent.error()));
+  return second_answer(first, wait);
+}
+
+Expected<std::string> GdbClient::second_answer(std::string_view first, const Wait& wait) {
   const auto one = answer(wait);
   auto two = one ? answer(wait) : one;
   if (!two) return two;

@@ -42,6 +42,10 @@ class GdbClient {
   [[nodiscard]] Expected<std::string> ask_after(std::string_view first, std::string_view second,
                                                 const Wait& wait);
 
+  // The same, with a request behind them that lets the guest run; it may run where they fail.
+  [[nodiscard]] Expected<std::string> ask_and_run(std::string_view first, std::string_view second,
+                                                  std::string_view run, const Wait& wait);
+
   // Asks for what is answered by "OK" alone.
   [[nodiscard]] Expected<void> command(std::string_view request, const Wait& wait);
 
@@ -64,6 +68,7 @@ class GdbClient {
 
   [[nodiscard]] Expected<void> send(std::string_view bytes, const Wait& wait);
   [[nodiscard]] Expected<std::string> answer(const Wait& wait);
+  [[nodiscard]] Expected<std::string> second_answer(std::string_view first, const Wait& wait);
   [[nodiscard]] Expected<void> is_ok(std::string_view request, const std::string& answer) const;
   [[nodiscard]] Expected<void> receive(const Wait& wait);
   [[nodiscard]] Expected<void> await(short events, const Wait& wait) const;

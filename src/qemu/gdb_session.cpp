@@ -201,6 +201,20 @@ Expected<void> GdbSession::run() {
   return done;
 }
 
+Expected<std::optional<std::uint64_t>> GdbSession::run_reading(std::uint32_t vcpu, Reg reg) {
+  if (auto there = check_vcpu(vcpu); !there) return std::unexpected(std::move(there.error()));
+  const GdbRegister* const one = find_gdb_register(layout_, reg);
+  if (!one) {
+    auto done = run();
+    return done ? Expected<std::optional<std::uint64_t>>() : std::unexpected(done.error());
+  }
+  running_ = true;
+  const auto answer = client_.ask_and_run(fmt::format("Hg{:x}", vcpu + 1),
+                                          fmt::format("p{:x}", one->number), "vCont;c", patience());
+  if (!answer) return std::unexpected(answer.error());
+  return parse_gdb_value(*one, *answer);
+}
+
 Expected<void> GdbSession::step(std::span<const std::uint32_t> vcpus, Others others) {
   std::string request = "vCont";
   for (const std::uint32_t vcpu : vcpus) request += fmt::format(";s:{:x}", vcpu + 1);

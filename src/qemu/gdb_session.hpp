@@ -61,6 +61,8 @@ class GdbSession {
   [[nodiscard]] Expected<std::string> peek(std::uint64_t gva, std::size_t size);
 
   [[nodiscard]] Expected<void> run();
+  // The same, and what a register is as the guest begins to run.
+  [[nodiscard]] Expected<std::optional<std::uint64_t>> run_reading(std::uint32_t vcpu, Reg reg);
   // One instruction of each of these; the others stand still or run meanwhile.
   enum class Others : std::uint8_t { stopped, running };
   [[nodiscard]] Expected<void> step(std::span<const std::uint32_t> vcpus, Others others);

@@ -151,6 +151,9 @@ class TargetTest(CliTest):
         self.assertEqual(self.rows("123456"), {"pid": ["123456"]})
         self.assertEqual(self.rows("win10"), {"vm-name": ["win10"]})
         self.assertEqual(self.rows("a b,c=d"), {"vm-name": ["a b,c=d"]})
+        # Capitals mean the same in a scheme and an authority: RFC 3986, 3.1 and 3.2.2.
+        self.assertEqual(self.rows("VMI://KVM/?unix-socket=%2Ftmp%2Fs"),
+                         self.rows("vmi://kvm/?unix-socket=%2Ftmp%2Fs"))
         self.assertEqual(self.rows("vmi://kvm/?unix-socket=%2Ftmp%2Fs"),
                          {"kvm.unix-socket": ["/tmp/s"]})
         self.assertEqual(self.rows("--", "-odd"), {"vm-name": ["-odd"]})
@@ -177,7 +180,7 @@ class TargetTest(CliTest):
         self.fails(2, "info", "memory.raw", "--driver=kvm", says="--driver names kvm")
         self.fails(2, "info", "vmi://kvm/?unix-socket=/a", "--driver=qemu",
                    says="--driver names qemu")
-        self.fails(2, "info", "http://example.org/", says="no vmi:// URL")
+        self.fails(2, "info", "http://example.org/", says="does not begin with vmi://")
         self.fails(2, "info", "vmi://vmware/", says="vmware")
         self.fails(2, "info", "", says="TARGET is empty")
 

@@ -48,9 +48,8 @@ std::string ambiguous(const std::string& text, const Readings& all) {
 }
 
 std::expected<Target, std::string> url(const std::string& text) {
-  if (!text.starts_with("vmi://")) return std::unexpected("TARGET '" + text + "' is no vmi:// URL");
   auto read = DriverParams::from_url(text);
-  if (!read) return std::unexpected("TARGET: " + to_text(read.error()));
+  if (!read) return std::unexpected("TARGET '" + text + "': " + to_text(read.error()));
   return Target{Target::Kind::url, read->driver, std::move(read->params)};
 }
 

@@ -74,6 +74,7 @@ Expected<void> DriverEvents::change_points() {
     if (is_watch(set[i]) && !run_control_.paused())
       if (auto done = find_hits(stub); !done) return done;
     if (auto done = stub.remove(set[i]); !done) return done;
+    std::erase_if(again_, [&](const auto& one) { return one.second[Reg::rip] == set[i].gva; });
     set.erase(set.begin() + static_cast<std::ptrdiff_t>(i));
   }
   for (const qemu::GdbPoint& one : wanted) {
@@ -180,6 +181,7 @@ Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
   if (std::erase(stepping_, index) != 0 && stop.watch == qemu::GdbStop::Watch::none &&
       is_idle(index, *registers))
     return {};
+  if (stop.watch == qemu::GdbStop::Watch::none && hits_again(index, *registers)) return {};
   if (stop.watch != qemu::GdbStop::Watch::none) find_watches(stop, vcpu, *registers);
   tell_where(vcpu, *registers);
   if (auto done = find_steps(stub); !done) return done;

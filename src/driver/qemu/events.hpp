@@ -59,6 +59,10 @@ class DriverEvents final : public EventControl {
                                          const Registers& state);
   [[nodiscard]] Expected<void> look_at_points(qemu::GdbSession& stub);
   [[nodiscard]] Expected<void> step_off(qemu::GdbSession& stub, std::uint32_t vcpu);
+  [[nodiscard]] bool can_be_seen_later(const qemu::GdbSession& stub, const qemu::GdbStop& stop,
+                                       std::uint32_t vcpu);
+  [[nodiscard]] Expected<void> run_and_see(qemu::GdbSession& stub, std::uint32_t vcpu);
+  [[nodiscard]] bool hits_again(std::uint32_t vcpu, const Registers& registers);
   [[nodiscard]] Expected<bool> is_off(qemu::GdbSession& stub, const qemu::GdbStop& stop,
                                       std::uint32_t vcpu);
   [[nodiscard]] Expected<void> end_steps(qemu::GdbSession& stub);
@@ -90,6 +94,9 @@ class DriverEvents final : public EventControl {
   std::uint64_t tickets_ = 0;
   std::uint64_t point_ = 0;                         // the breakpoint that is stepped over
   std::map<std::uint32_t, Registers> at_point_;     // vCPUs that stand at one that was told
+  std::optional<std::uint32_t> unseen_;             // the vCPU whose step is seen as it runs on
+  std::map<std::uint32_t, Registers> again_;        // vCPUs that will hit one again that was told
+  bool hit_again_ = false;                          // one did: the next steps are seen at once
   std::vector<std::uint64_t> repeating_;            // breakpoints at REP instructions
   std::vector<std::uint32_t> stepping_;             // vCPUs whose step the stub has not told yet
   std::map<std::uint32_t, Registers> before_step_;  // where each of them was stopped last

@@ -93,6 +93,7 @@ Expected<void> DriverEvents::go_on(GdbSession& stub) {
     unheard_ = {stub.vcpus().begin(), stub.vcpus().end()};
     watched_ = true;
   }
+  if (const auto vcpu = std::exchange(unseen_, std::nullopt)) return run_and_see(stub, *vcpu);
   const auto steps = steppers(stub);
   if (steps.empty()) {
     before_step_.clear();
@@ -118,6 +119,7 @@ Expected<void> DriverEvents::step_over(GdbSession& stub) {
     const auto one = at_point_.extract(at_point_.begin());
     if (auto done = step_over(stub, one.key(), one.mapped()); !done) return done;
   }
+  hit_again_ = false;
   return {};
 }
 
@@ -211,6 +213,35 @@ Expected<bool> DriverEvents::is_off(GdbSession& stub, const qemu::GdbStop& stop,
   return true;
 }
 
+// Whether nothing is left to do but to let the guest run.
+bool DriverEvents::can_be_seen_later(const GdbSession& stub, const qemu::GdbStop& stop,
+                                     std::uint32_t vcpu) {
+  const bool plain = stop.thread == vcpu + 1 && stop.watch == qemu::GdbStop::Watch::none;
+  return plain && !kvm_ && !hit_again_ && at_point_.empty() && attachment_.early().empty() &&
+         ready_.empty() && stepping_.empty() && !watches() && steppers(stub).empty() &&
+         std::ranges::find(repeating_, point_) == repeating_.end();
+}
+
+// Spares each breakpoint a question before the guest goes on. Where the answer is that the step did
+// nothing, the vCPU hits the breakpoint once more that it stands at.
+Expected<void> DriverEvents::run_and_see(GdbSession& stub, std::uint32_t vcpu) {
+  const auto rip = stub.run_reading(vcpu, Reg::rip);
+  if (!rip) return std::unexpected(rip.error());
+  if (rip->value_or(0) == point_) again_.insert_or_assign(vcpu, before_step_.at(vcpu));
+  before_step_.clear();
+  return {};
+}
+
+// Then it is no event, and the vCPU is stepped again. With other registers it is another hit: of
+// another task, after an interrupt.
+bool DriverEvents::hits_again(std::uint32_t vcpu, const Registers& registers) {
+  const auto before = again_.extract(vcpu);
+  if (!before || before.mapped() != registers) return false;
+  at_point_.insert_or_assign(vcpu, registers);
+  hit_again_ = true;
+  return true;
+}
+
 // What else the instruction did, hitting a watchpoint or being a step that was asked for, is kept.
 Expected<void> DriverEvents::step_off(GdbSession& stub, std::uint32_t vcpu) {
   const std::array<std::uint32_t, 1> alone{vcpu};
@@ -219,6 +250,10 @@ Expected<void> DriverEvents::step_off(GdbSession& stub, std::uint32_t vcpu) {
     const auto stop = stub.next_stop(Wait::at_most(kStepTime));
     if (!stop && stop.error().code != Errc::timed_out) return std::unexpected(stop.error());
     if (!stop) return attachment_.halt();
+    if (can_be_seen_later(stub, *stop, vcpu)) {
+      unseen_ = vcpu;
+      return {};
+    }
     const auto off = is_off(stub, *stop, vcpu);
     if (!off) return std::unexpected(off.error());
     if (*off) return {};

@@ -150,7 +150,7 @@ TEST_P(DyingGuestTest, AGuestThatDiesInTheMiddleEndsInDisconnected) {
                          bytes.begin() + static_cast<std::ptrdiff_t>(elf.loads[0].p_offset)));
 }
 
-TEST_P(DyingGuestTest, MemoryThatFailsToBeReadIsNeverZeros) {
+TEST_F(DumpFailureTest, MemoryThatFailsToBeReadIsNeverZeros) {
   script_->views = false;
   script_->bad[3 * kMiB + 5 * kPageSize] = Errc::io;
   const DumpError error = failure(file_);

@@ -17,6 +17,11 @@ inline constexpr const char* kGreeting =
     R"("capabilities": ["oob"]}})"
     "\r\n";
 
+inline const qemu::Command kStatus{.name = "query-status"};
+
+// Long enough that only what never comes is missed.
+[[nodiscard]] inline Wait patient() { return Wait::at_most(std::chrono::seconds(20)); }
+
 // One connection, from the monitor's side.
 class FakeLine {
  public:

@@ -19,12 +19,9 @@ namespace {
 using namespace std::chrono_literals;
 using test::FakeLine;
 using test::FakeMonitor;
+using test::kStatus;
+using test::patient;
 using testing::HasSubstr;
-
-const Command kStatus{.name = "query-status"};
-
-// Long enough that only what never comes is missed.
-Wait patient() { return Wait::at_most(20s); }
 
 TEST(QmpSimulatedPeerTest, AnotherProcessThanTheOneWantedGetsNoCommand) {
   std::string heard;
