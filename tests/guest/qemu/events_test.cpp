@@ -2,6 +2,7 @@
 // Breakpoints, watchpoints and steps of live guests against a counter that the guest keeps.
 #include <algorithm>
 #include <map>
+#include <thread>
 
 #include "guest/qemu/events_guest.hpp"
 
@@ -58,6 +59,30 @@ TEST_P(StormTest, NoBreakpointIsLostOrDoubled) {
   EXPECT_THAT(guest_->qemu().truth().human("info chardev").value_or("gdb: "),
               testing::Not(HasSubstr("gdb: ")))
       << "the stub was ended";
+}
+
+// A device whose memory comes and goes makes QEMU kick each vCPU (tcg_commit in softmmu/physmem.c),
+// and a step that is kicked before its instruction began is told as if it were done.
+TEST_F(EventsTest, BreakpointsAreNeitherLostNorDoubledWhereStepsDoNothing) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  boot(1, "pc", {"-device", "pci-testdev,addr=0x10"});
+  if (HasFatalFailure()) return;
+  const unsigned rounds = 2000;
+  ASSERT_TRUE(vm_->intercept(kEveryVcpu, Breakpoint::Filter{hot_point()}));
+  start_loop(1, rounds);
+  const std::jthread kicks([this](const std::stop_token& stop) {
+    // PCI Local Bus 3.0, 3.2.2.3.2 and 6.2.2: the command register of device 0x10 of bus 0.
+    QmpTruth& monitor = guest_->qemu().truth();
+    static_cast<void>(monitor.human("o/l 0xcf8 0x80008004"));
+    for (unsigned i = 0; !stop.stop_requested(); ++i)
+      static_cast<void>(monitor.human(i % 2 == 0 ? "o/w 0xcfc 0" : "o/w 0xcfc 2"));
+  });
+  for (unsigned i = 0; i < rounds; ++i) {
+    auto event = vm_->next_event(Wait::at_most(kPatience));
+    ASSERT_TRUE(event) << to_text(event.error()) << " after " << i;
+    ASSERT_EQ(count(0), i) << "the guest counts after each hit";
+  }
+  EXPECT_EQ(vm_->next_event(Wait::at_most(300ms)).error().code, Errc::timed_out);
 }
 
 TEST_F(EventsTest, BreakpointsOfOneVcpuLeaveTheOthersAlone) {
