@@ -253,7 +253,7 @@ class Decoder {
   bool is_over_ = false;
 };
 
-bool decompress(std::span<const std::byte> in, std::span<std::byte> out) {
+bool from_lzo(std::span<const std::byte> in, std::span<std::byte> out) {
   return lzo1x_decompress(in, out) == out.size();
 }
 
@@ -265,6 +265,6 @@ std::optional<std::size_t> lzo1x_decompress(std::span<const std::byte> in,
 }
 
 constinit const Codec kLzo{
-    .name = "lzo", .decompress = decompress, .compress = nullptr, .library = ""};
+    .name = "lzo", .decompress = from_lzo, .compress = nullptr, .library = ""};
 
 }  // namespace microvmi::codec

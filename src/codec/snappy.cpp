@@ -7,7 +7,7 @@
 namespace microvmi::codec {
 namespace {
 
-bool decompress(std::span<const std::byte> in, std::span<std::byte> out) {
+bool from_snappy(std::span<const std::byte> in, std::span<std::byte> out) {
   const auto* const from = reinterpret_cast<const char*>(in.data());
   std::size_t size = 0;
   if (snappy_uncompressed_length(from, in.size(), &size) != SNAPPY_OK || size != out.size())
@@ -19,6 +19,6 @@ bool decompress(std::span<const std::byte> in, std::span<std::byte> out) {
 }  // namespace
 
 constinit const Codec kSnappy{
-    .name = "snappy", .decompress = decompress, .compress = nullptr, .library = "libsnappy"};
+    .name = "snappy", .decompress = from_snappy, .compress = nullptr, .library = "libsnappy"};
 
 }  // namespace microvmi::codec

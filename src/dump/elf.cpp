@@ -10,6 +10,8 @@
 #include <cstring>
 #include <utility>
 
+#include "dump/bytes.hpp"
+
 namespace microvmi::dumper {
 namespace {
 
@@ -21,11 +23,6 @@ constexpr std::uint64_t kSpare = 16;  // program headers for pieces that come ap
 
 std::uint64_t table_size(std::size_t pieces) {
   return (pieces + 1) * sizeof(Elf64_Phdr);  // one for the note
-}
-
-template <class T>
-void put(std::vector<std::byte>& bytes, std::uint64_t offset, const T& value) {
-  std::memcpy(bytes.data() + offset, &value, sizeof(value));
 }
 
 Elf64_Ehdr file_header(std::size_t headers, std::uint64_t table, std::uint64_t section,

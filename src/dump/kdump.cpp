@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "dump/bytes.hpp"
 #include "work/parallel.hpp"
 
 namespace microvmi::dumper {
@@ -71,11 +72,6 @@ struct Descriptor {
   std::uint64_t page_flags = 0;
 };
 static_assert(sizeof(Descriptor) == 24);
-
-bool is_zero(std::span<const std::byte> bytes) {
-  return bytes.front() == std::byte{} &&
-         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 std::uint64_t blocks_of(std::uint64_t size) { return (size + kPageSize - 1) / kPageSize; }
 

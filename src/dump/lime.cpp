@@ -8,14 +8,14 @@ namespace microvmi::dumper {
 namespace {
 
 // lime.h of LiME: version 1, the last address is within the piece.
-struct Header {
+struct LimeHeader {
   std::uint32_t magic = 0x4C694D45;
   std::uint32_t version = 1;
   std::uint64_t first = 0;
   std::uint64_t last = 0;
   std::uint64_t reserved = 0;
 };
-static_assert(sizeof(Header) == 32);
+static_assert(sizeof(LimeHeader) == 32);
 
 class LimePacker final : public Packer {
  public:
@@ -42,14 +42,14 @@ class LimePacker final : public Packer {
     if (end_ == 0 || gpa != next_) {
       record_ = end_;
       first_ = gpa;
-      end_ += sizeof(Header);
+      end_ += sizeof(LimeHeader);
     }
     // What nobody has touched is left out: a new file has zeros there.
     if (!chunk.untouched)
       if (const auto why = file_.write(chunk.bytes().subspan(from, to - from), end_)) return why;
     end_ += to - from;
     next_ = gpa + (to - from);
-    const Header header{.first = to_integer(first_), .last = to_integer(next_) - 1};
+    const LimeHeader header{.first = to_integer(first_), .last = to_integer(next_) - 1};
     return file_.write(std::as_bytes(std::span(&header, 1)), record_);
   }
 

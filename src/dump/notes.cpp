@@ -9,6 +9,8 @@
 #include <cstring>
 #include <string_view>
 
+#include "dump/bytes.hpp"
+
 namespace microvmi::dumper {
 namespace {
 
@@ -18,11 +20,6 @@ constexpr std::size_t kMostVmcoreinfo = 8192;
 constexpr std::size_t kVmcoreinfoInPage = 4096;
 
 std::uint64_t align4(std::uint64_t size) { return (size + 3) / 4 * 4; }
-
-template <class T>
-void put(std::vector<std::byte>& to, std::size_t at, const T& value) {
-  std::memcpy(to.data() + at, &value, sizeof(value));
-}
 
 // Where the body begins.
 std::uint64_t add_note(std::vector<std::byte>& to, std::string_view name, std::uint32_t type,

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstring>
 
+#include "dump/bytes.hpp"
 #include "dump/read_ahead.hpp"
 
 namespace microvmi::dumper {
@@ -13,11 +14,6 @@ namespace {
 
 constexpr std::size_t kBlock = 16 << 10;  // this much of zeros is not written
 constexpr auto kBetweenReports = std::chrono::milliseconds(100);
-
-bool is_zero(std::span<const std::byte> bytes) {
-  return bytes.front() == std::byte{} &&
-         std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0;
-}
 
 class Transfer {
  public:

@@ -4,14 +4,13 @@
 
 #include <algorithm>
 
+#include "init/letters.hpp"
 #include "microvmi/init_params.hpp"
 
 namespace microvmi {
 namespace {
 
 constexpr std::string_view kPrefix = "MICROVMI_PARAM_";
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "init/letters.hpp"
 #include "microvmi/init_params.hpp"
 
 namespace microvmi {
@@ -10,8 +11,6 @@ namespace {
 
 constexpr std::string_view kScheme = "vmi://";
 constexpr const char* kForm = "write vmi://DRIVER/?key=value&key=value";
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 std::string lowered(std::string_view text) {
   std::string out(text);

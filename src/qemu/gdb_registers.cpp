@@ -6,10 +6,10 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <optional>
 #include <utility>
 
+#include "host/linux/number.hpp"
 #include "qemu/gdb_packet.hpp"
 
 namespace microvmi::qemu {
@@ -60,13 +60,6 @@ std::optional<std::string_view> attribute(std::string_view tag, std::string_view
     return rest.substr(2, end - 2);
   }
   return std::nullopt;
-}
-
-std::optional<std::uint32_t> number_in(std::string_view text) {
-  std::uint32_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 class Description {
@@ -122,11 +115,11 @@ class Description {
   Expected<void> take_register(std::string_view tag) {
     const auto name = attribute(tag, "name");
     const auto bits = attribute(tag, "bitsize");
-    const auto size = bits ? number_in(*bits) : std::nullopt;
+    const auto size = bits ? host::number_of<std::uint32_t>(*bits) : std::nullopt;
     if (!name || !size || *size == 0 || *size % 8 != 0 || *size / 8 > kMaxBytes)
       return wrong("has a register without a name or size");
     if (const auto number = attribute(tag, "regnum")) {
-      const auto given = number_in(*number);
+      const auto given = host::number_of<std::uint32_t>(*number);
       if (!given || *given > kMaxRegisters) return wrong("has a register with a wrong number");
       next_ = *given;
     }

@@ -2,9 +2,9 @@
 // A plan in words, and what is done by it.
 #include "qemu/gdb_repair.hpp"
 
-#include <charconv>
 #include <optional>
 
+#include "host/linux/number.hpp"
 #include "host/linux/proc.hpp"
 #include "qemu/gdb_session.hpp"
 #include "qemu/own_stub.hpp"
@@ -22,17 +22,9 @@ void add(const Endpoint& endpoint, std::vector<std::string>& words) {
   words.push_back(std::to_string(endpoint.port));
 }
 
-template <class T>
-std::optional<T> number(const std::string& text) {
-  T value{};
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 std::optional<Endpoint> endpoint_at(const std::vector<std::string>& words, std::size_t at) {
-  const auto kind = number<unsigned>(words[at]);
-  const auto port = number<std::uint16_t>(words[at + 2]);
+  const auto kind = host::number_of<unsigned>(words[at]);
+  const auto port = host::number_of<std::uint16_t>(words[at + 2]);
   if (!kind || *kind > static_cast<unsigned>(Endpoint::Kind::tcp) || !port) return std::nullopt;
   return Endpoint{static_cast<Endpoint::Kind>(*kind), words[at + 1], *port};
 }
@@ -57,8 +49,8 @@ std::vector<std::string> to_words(const StubPlan& plan) {
 Expected<StubPlan> plan_of(const std::vector<std::string>& words) {
   const auto wrong = [] { return fail(Errc::protocol, "the plan for a gdb stub makes no sense"); };
   if (words.size() < kHead + kOfMonitor || (words.size() - kHead) % kOfMonitor != 0) return wrong();
-  const auto pid = number<std::uint32_t>(words[0]);
-  const auto start = number<std::uint64_t>(words[1]);
+  const auto pid = host::number_of<std::uint32_t>(words[0]);
+  const auto start = host::number_of<std::uint64_t>(words[1]);
   if (!pid || !start) return wrong();
   StubPlan out{.start_time = *start, .runs = words[2] == "runs", .folder = words[3]};
   for (std::size_t at = kHead; at < words.size(); at += kOfMonitor) {

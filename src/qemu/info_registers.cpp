@@ -13,26 +13,26 @@
 namespace microvmi::qemu {
 namespace {
 
-struct Name {
+struct NamedReg {
   std::string_view text;
   Reg reg;
 };
 
 // The second name is that of a vCPU that is not in 64-bit mode.
 constexpr std::array kNames{
-    Name{"RAX", Reg::rax},    Name{"EAX", Reg::rax}, Name{"RBX", Reg::rbx},
-    Name{"EBX", Reg::rbx},    Name{"RCX", Reg::rcx}, Name{"ECX", Reg::rcx},
-    Name{"RDX", Reg::rdx},    Name{"EDX", Reg::rdx}, Name{"RSI", Reg::rsi},
-    Name{"ESI", Reg::rsi},    Name{"RDI", Reg::rdi}, Name{"EDI", Reg::rdi},
-    Name{"RBP", Reg::rbp},    Name{"EBP", Reg::rbp}, Name{"RSP", Reg::rsp},
-    Name{"ESP", Reg::rsp},    Name{"R8", Reg::r8},   Name{"R9", Reg::r9},
-    Name{"R10", Reg::r10},    Name{"R11", Reg::r11}, Name{"R12", Reg::r12},
-    Name{"R13", Reg::r13},    Name{"R14", Reg::r14}, Name{"R15", Reg::r15},
-    Name{"RIP", Reg::rip},    Name{"EIP", Reg::rip}, Name{"RFL", Reg::rflags},
-    Name{"EFL", Reg::rflags}, Name{"CR0", Reg::cr0}, Name{"CR2", Reg::cr2},
-    Name{"CR3", Reg::cr3},    Name{"CR4", Reg::cr4}, Name{"DR0", Reg::dr0},
-    Name{"DR1", Reg::dr1},    Name{"DR2", Reg::dr2}, Name{"DR3", Reg::dr3},
-    Name{"DR6", Reg::dr6},    Name{"DR7", Reg::dr7}, Name{"EFER", Reg::efer}};
+    NamedReg{"RAX", Reg::rax},    NamedReg{"EAX", Reg::rax}, NamedReg{"RBX", Reg::rbx},
+    NamedReg{"EBX", Reg::rbx},    NamedReg{"RCX", Reg::rcx}, NamedReg{"ECX", Reg::rcx},
+    NamedReg{"RDX", Reg::rdx},    NamedReg{"EDX", Reg::rdx}, NamedReg{"RSI", Reg::rsi},
+    NamedReg{"ESI", Reg::rsi},    NamedReg{"RDI", Reg::rdi}, NamedReg{"EDI", Reg::rdi},
+    NamedReg{"RBP", Reg::rbp},    NamedReg{"EBP", Reg::rbp}, NamedReg{"RSP", Reg::rsp},
+    NamedReg{"ESP", Reg::rsp},    NamedReg{"R8", Reg::r8},   NamedReg{"R9", Reg::r9},
+    NamedReg{"R10", Reg::r10},    NamedReg{"R11", Reg::r11}, NamedReg{"R12", Reg::r12},
+    NamedReg{"R13", Reg::r13},    NamedReg{"R14", Reg::r14}, NamedReg{"R15", Reg::r15},
+    NamedReg{"RIP", Reg::rip},    NamedReg{"EIP", Reg::rip}, NamedReg{"RFL", Reg::rflags},
+    NamedReg{"EFL", Reg::rflags}, NamedReg{"CR0", Reg::cr0}, NamedReg{"CR2", Reg::cr2},
+    NamedReg{"CR3", Reg::cr3},    NamedReg{"CR4", Reg::cr4}, NamedReg{"DR0", Reg::dr0},
+    NamedReg{"DR1", Reg::dr1},    NamedReg{"DR2", Reg::dr2}, NamedReg{"DR3", Reg::dr3},
+    NamedReg{"DR6", Reg::dr6},    NamedReg{"DR7", Reg::dr7}, NamedReg{"EFER", Reg::efer}};
 
 struct Segment {
   std::string_view text;
@@ -57,7 +57,7 @@ struct Table {
 constexpr std::array kTables{Table{"GDT", Reg::gdt_base, Reg::gdt_limit},
                              Table{"IDT", Reg::idt_base, Reg::idt_limit}};
 
-constexpr std::uint64_t kLongMode = 1ULL << 10U;  // EFER.LMA, Intel SDM vol. 3A 2.2.1
+constexpr std::uint64_t kLongModeActive = 1ULL << 10U;  // EFER.LMA, Intel SDM vol. 3A 2.2.1
 
 bool is_space(char c) { return c == ' ' || c == '\r'; }
 
@@ -68,7 +68,7 @@ std::string_view without_spaces(std::string_view text) {
 }
 
 // The next hexadecimal number, which ends at a space or the end.
-std::optional<std::uint64_t> take_hex(std::string_view& rest) {
+std::optional<std::uint64_t> take_value(std::string_view& rest) {
   while (!rest.empty() && is_space(rest.front())) rest.remove_prefix(1);
   std::uint64_t value = 0;
   const char* const last = rest.data() + rest.size();
@@ -81,7 +81,7 @@ std::optional<std::uint64_t> take_hex(std::string_view& rest) {
 // QEMU keeps the second word of the descriptor, limit bits and all (cpu-dump.c, "flags").
 std::uint64_t attributes_of(std::uint64_t flags) { return flags >> 8U & 0xF0FFU; }
 
-class Reader {
+class RegisterReader {
  public:
   Expected<void> take_line(std::string_view line) {
     constexpr std::string_view kHead = "CPU#";
@@ -134,10 +134,10 @@ class Reader {
 
   Expected<void> take_segment(const Segment& segment, std::string_view line, std::size_t sign) {
     std::string_view rest = line.substr(sign + 1);
-    const auto selector = take_hex(rest);
-    const auto base = take_hex(rest);
-    const auto limit = take_hex(rest);
-    const auto flags = take_hex(rest);
+    const auto selector = take_value(rest);
+    const auto base = take_value(rest);
+    const auto limit = take_value(rest);
+    const auto flags = take_value(rest);
     if (!selector || !base || !limit || !flags) return nonsense(line);
     registers().set(segment.selector, *selector);
     registers().set(segment.base, *base);
@@ -148,8 +148,8 @@ class Reader {
 
   Expected<void> take_table(const Table& table, std::string_view line, std::size_t sign) {
     std::string_view rest = line.substr(sign + 1);
-    const auto base = take_hex(rest);
-    const auto limit = take_hex(rest);
+    const auto base = take_value(rest);
+    const auto limit = take_value(rest);
     if (!base || !limit) return nonsense(line);
     registers().set(table.base, *base);
     registers().set(table.limit, *limit);
@@ -165,7 +165,7 @@ class Reader {
       rest.remove_prefix(sign + 1);
       const auto* const known = find(kNames, name);
       if (!known) continue;
-      const auto value = take_hex(rest);
+      const auto value = take_value(rest);
       if (!value) return nonsense(line);
       registers().set(known->reg, *value);
       if (name == "RIP") wide_.back() = true;
@@ -176,7 +176,7 @@ class Reader {
   // Of a vCPU in compatibility mode the dump has the lower halves alone.
   void forget_halves(CpuState& one) const {
     const auto place = static_cast<std::size_t>(&one - states_.data());
-    const bool long_mode = (one.registers[Reg::efer].value_or(0) & kLongMode) != 0;
+    const bool long_mode = (one.registers[Reg::efer].value_or(0) & kLongModeActive) != 0;
     if (wide_[place] || !long_mode) return;
     one.registers.forget(Reg::fs_base);
     one.registers.forget(Reg::gs_base);
@@ -191,7 +191,7 @@ class Reader {
 }  // namespace
 
 Expected<std::vector<CpuState>> parse_info_registers(std::string_view text) {
-  Reader reader;
+  RegisterReader reader;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     if (auto done = reader.take_line(without_spaces(text.substr(0, end))); !done)

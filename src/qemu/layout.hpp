@@ -33,6 +33,10 @@ struct Extent {
   bool operator==(const Extent&) const = default;
 };
 
+[[nodiscard]] constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) {
+  return (value + grain - 1) / grain * grain;
+}
+
 struct GuestLayout {
   std::vector<RamBlock> blocks{};
   std::vector<Extent> extents{};  // sorted, apart from each other

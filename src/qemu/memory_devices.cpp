@@ -32,10 +32,6 @@ std::uint64_t grain_of(const RamBackend& backend) {
   return backend.kind == RamBackend::Kind::ram ? 2 * kMiB : kPageSize;
 }
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) {
-  return (value + grain - 1) / grain * grain;
-}
-
 std::uint64_t first_fit(std::vector<Taken>& taken, std::uint64_t start, std::uint64_t size,
                         std::uint64_t grain) {
   std::ranges::sort(taken, {}, &Taken::start);

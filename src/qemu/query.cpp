@@ -26,7 +26,7 @@ const Json* member(const Json& object, const char* name) {
   return found == object.end() ? nullptr : &*found;
 }
 
-std::optional<std::string> text_of(const Json& object, const char* name) {
+std::optional<std::string> string_of(const Json& object, const char* name) {
   const Json* value = member(object, name);
   if (!value || !value->is_string()) return std::nullopt;
   return value->get_ref<const std::string&>();
@@ -66,17 +66,17 @@ std::optional<MemoryBackend> backend_of(const Json& row) {
   const auto size = number_of(row, "size");
   const auto share = flag_of(row, "share");
   if (!size) return std::nullopt;
-  return MemoryBackend{.id = text_of(row, "id").value_or(""),
+  return MemoryBackend{.id = string_of(row, "id").value_or(""),
                        .size = *size,
                        .share = share.value_or(false)};  // absent before QEMU 6.1
 }
 
 std::optional<MemoryDevice> device_of(const Json& row) {
   constexpr std::string_view folder = "/objects/";
-  const auto type = text_of(row, "type");
+  const auto type = string_of(row, "type");
   const Json* data = member(row, "data");
   if (!type || !data) return std::nullopt;
-  MemoryDevice out{.type = *type, .id = text_of(*data, "id").value_or(""), .backend = {}};
+  MemoryDevice out{.type = *type, .id = string_of(*data, "id").value_or(""), .backend = {}};
   // A DIMM says "addr", the virtio devices "memaddr"; SGX EPC has no backend of this kind.
   auto gpa = number_of(*data, "addr");
   if (!gpa) gpa = number_of(*data, "memaddr");
@@ -84,7 +84,7 @@ std::optional<MemoryDevice> device_of(const Json& row) {
   const auto size = number_of(*data, "size");
   if (!size) return std::nullopt;
   out.size = *size;
-  out.backend = text_of(*data, "memdev").value_or("");
+  out.backend = string_of(*data, "memdev").value_or("");
   if (out.backend.starts_with(folder)) out.backend.erase(0, folder.size());
   return out;
 }
@@ -93,7 +93,7 @@ std::optional<Vcpu> vcpu_of(const Json& row) {
   const auto index = number_of<std::uint32_t>(row, "cpu-index");
   const auto thread = number_of<std::uint32_t>(row, "thread-id");
   if (!index || !thread) return std::nullopt;
-  return Vcpu{.index = *index, .thread = *thread, .target = text_of(row, "target").value_or("")};
+  return Vcpu{.index = *index, .thread = *thread, .target = string_of(row, "target").value_or("")};
 }
 
 bool take(std::string_view& text, std::string_view expected) {
@@ -133,7 +133,7 @@ Expected<MemorySizes> parse_memory_sizes(const Json& answer) {
 }
 
 Expected<Status> parse_status(const Json& answer) {
-  auto name = text_of(answer, "status");
+  auto name = string_of(answer, "status");
   const auto running = flag_of(answer, "running");
   if (!name || !running) return wrong("query-status", "status or running");
   return Status{.name = *std::move(name), .running = *running};
@@ -142,13 +142,13 @@ Expected<Status> parse_status(const Json& answer) {
 Expected<std::optional<std::string>> parse_name(const Json& answer) {
   if (!answer.is_object()) return wrong("query-name", "its object");
   if (!member(answer, "name")) return std::nullopt;
-  auto name = text_of(answer, "name");
+  auto name = string_of(answer, "name");
   if (!name) return wrong("query-name", "name");
   return name;
 }
 
 Expected<std::optional<std::string>> parse_uuid(const Json& answer) {
-  auto uuid = text_of(answer, "UUID");
+  auto uuid = string_of(answer, "UUID");
   if (!uuid) return wrong("query-uuid", "UUID");
   const bool none = std::ranges::all_of(*uuid, [](char c) { return c == '0' || c == '-'; });
   return none ? std::nullopt : std::optional(*std::move(uuid));
@@ -161,7 +161,7 @@ Expected<Version> parse_version(const Json& answer) {
   const auto minor = number_of<std::uint32_t>(*qemu, "minor");
   const auto micro = number_of<std::uint32_t>(*qemu, "micro");
   if (!major || !minor || !micro) return wrong("query-version", "a number");
-  return Version{*major, *minor, *micro, text_of(answer, "package").value_or("")};
+  return Version{*major, *minor, *micro, string_of(answer, "package").value_or("")};
 }
 
 Expected<HostAddress> parse_gpa2hva(std::string_view text, Gpa gpa) {

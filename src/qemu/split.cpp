@@ -10,10 +10,6 @@ namespace {
 
 constexpr std::uint64_t k4GiB = 4 * kGiB;
 
-std::uint64_t round_up(std::uint64_t value, std::uint64_t grain) {
-  return (value + grain - 1) / grain * grain;
-}
-
 bool is_pc(Board board) {
   return board == Board::i440fx || board == Board::q35 || board == Board::isapc;
 }

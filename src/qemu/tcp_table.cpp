@@ -9,9 +9,9 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstring>
 
+#include "host/linux/number.hpp"
 namespace microvmi::qemu {
 namespace {
 
@@ -30,12 +30,6 @@ std::array<std::string_view, kInode + 1> words_of(std::string_view line) {
     line.remove_prefix(word.size());
   }
   return out;
-}
-
-std::uint64_t inode_in(std::string_view digits) {
-  std::uint64_t inode = 0;
-  const auto [stop, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), inode);
-  return ec == std::errc{} && stop == digits.data() + digits.size() ? inode : 0;
 }
 
 bool contains(const TcpKey& key, std::string_view word) {
@@ -70,7 +64,8 @@ std::optional<std::uint64_t> find_tcp(std::string_view table, const TcpKey& loca
     const auto words = words_of(table.substr(0, end));
     table.remove_prefix(std::min(end + 1, table.size()));
     if (!contains(local, words[kLocal]) || !contains(remote, words[kRemote])) continue;
-    if (const std::uint64_t inode = inode_in(words[kInode]); inode != 0) return inode;
+    if (const auto inode = host::number_of<std::uint64_t>(words[kInode]); inode && *inode != 0)
+      return *inode;
   }
   return std::nullopt;
 }
@@ -82,7 +77,7 @@ std::vector<std::uint64_t> established_at(std::string_view table, std::uint16_t 
     const std::size_t end = std::min(table.find('\n'), table.size());
     const auto words = words_of(table.substr(0, end));
     table.remove_prefix(std::min(end + 1, table.size()));
-    const std::uint64_t inode = inode_in(words[kInode]);
+    const std::uint64_t inode = host::number_of<std::uint64_t>(words[kInode]).value_or(0);
     if (words[kState] == kEstablished && words[kLocal].ends_with(end_of_local) && inode != 0)
       out.push_back(inode);
   }

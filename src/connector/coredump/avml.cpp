@@ -13,18 +13,17 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-constexpr std::string_view kMagic = "AVML";
-constexpr std::size_t kHeader = 32;
+constexpr std::string_view kAvmlMagic = "AVML";
+constexpr std::size_t kAvmlHeader = 32;
 constexpr std::size_t kTrailer = 8;  // packed length
 constexpr std::size_t kMostChunks = 1 << 22;
 constexpr std::size_t kChunksPerLook = 1 << 12;  // between looks at the clock
 
 // Types of chunks, google/snappy, framing_format.txt.
-constexpr std::uint8_t kCompressed = 0x00;
+constexpr std::uint8_t kPacked = 0x00;
 constexpr std::uint8_t kPlain = 0x01;
 constexpr std::uint8_t kFirstSkippable = 0x80;
 constexpr std::uint32_t kMostPlain = 65536;
-constexpr std::uint32_t kCrc = 4;
 
 class Index {
  public:
@@ -45,10 +44,10 @@ class Index {
  private:
   // False where nothing follows but a header that is cut off.
   Expected<bool> block() {
-    std::array<std::byte, kHeader> bytes{};
+    std::array<std::byte, kAvmlHeader> bytes{};
     if (!source_.copy(at_, bytes)) return false;
     const Fields head(bytes);
-    if (head.text(0, kMagic.size()) != kMagic)
+    if (head.text(0, kAvmlMagic.size()) != kAvmlMagic)
       return fail(Errc::protocol,
                   fmt::format("{} has no header of an AVML block at {:#x}", source_.name(), at_));
     if (const auto version = head.get<std::uint32_t>(4); version != 2)
@@ -59,7 +58,7 @@ class Index {
     if (last == ~std::uint64_t{0} || last < first)
       return fail(Errc::protocol,
                   fmt::format("{} has a block from {:#x} to {:#x}", source_.name(), first, last));
-    at_ += kHeader;
+    at_ += kAvmlHeader;
     ++blocks_;
     if (auto done = stream(first, last + 1); !done) return std::unexpected(done.error());
     return true;
@@ -105,15 +104,15 @@ class Index {
     }
     at_ = data + size;
     if (type >= kFirstSkippable) return 0;  // the name of the format, padding
-    if (type != kCompressed && type != kPlain)
+    if (type != kPacked && type != kPlain)
       return nonsense(fmt::format("a chunk of type {:#x}", type), data);
-    if (size < kCrc) return nonsense("a chunk without a checksum", data);
+    if (size < kAvmlCrc) return nonsense("a chunk without a checksum", data);
     AvmlChunk one{.gpa = gpa,
                   .offset = data,
                   .packed = size,
-                  .plain = size - kCrc,
-                  .is_compressed = type == kCompressed};
-    if (one.is_compressed) one.plain = plain_size(data + kCrc, size - kCrc);
+                  .plain = size - kAvmlCrc,
+                  .is_compressed = type == kPacked};
+    if (one.is_compressed) one.plain = plain_size(data + kAvmlCrc, size - kAvmlCrc);
     if (one.plain == 0 || one.plain > kMostPlain || one.plain > end - gpa)
       return nonsense(fmt::format("a chunk of {} bytes", one.plain), data);
     if (out_.chunks.size() == kMostChunks)
@@ -150,7 +149,7 @@ class Index {
 class AvmlFormat final : public Format {
  public:
   DumpFormat type() const override { return DumpFormat::avml; }
-  bool recognises(const Source& source) const override { return source.has(0, kMagic); }
+  bool recognises(const Source& source) const override { return source.has(0, kAvmlMagic); }
 
   Expected<Image> open(const Source& source) const override {
     if (!codec::kSnappy.decompress)

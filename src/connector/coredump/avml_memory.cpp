@@ -15,7 +15,6 @@ constexpr std::uint64_t kStep =
     1 << 17;  // twice the largest chunk: no extent goes on into the next
 constexpr std::size_t kMostCached = 32 << 20;
 constexpr std::size_t kLargest = 65536;
-constexpr std::size_t kCrc = 4;
 
 // CRC-32C (RFC 3720, appendix B.4), a byte at a time.
 constexpr auto kTable = [] {
@@ -94,7 +93,7 @@ std::size_t AvmlMemory::copy(const Extent& extent, std::uint64_t at,
 bool AvmlMemory::unpack(const AvmlChunk& chunk, std::span<std::byte> plain) const {
   std::vector<std::byte> packed(chunk.packed);
   if (file_->copy(chunk.offset, packed) != packed.size()) return false;
-  const auto data = std::span<const std::byte>(packed).subspan(kCrc);
+  const auto data = std::span<const std::byte>(packed).subspan(kAvmlCrc);
   if (!chunk.is_compressed)
     std::ranges::copy(data, plain.begin());
   else if (!codec::kSnappy.decompress(data, plain))

@@ -12,6 +12,8 @@
 
 namespace microvmi::coredump_connector {
 
+inline constexpr std::uint32_t kAvmlCrc = 4;  // bytes of a chunk before its data
+
 struct AvmlChunk {
   std::uint64_t gpa = 0;
   std::uint64_t offset = 0;  // of its checksum in the file

@@ -20,14 +20,14 @@ constexpr std::string_view kSignature = "makedumpfile\0\0\0\0"sv;
 constexpr std::uint64_t kHeaderSize = 4096;
 constexpr std::uint64_t kType = 1;
 constexpr std::uint64_t kVersion = 1;
-constexpr std::uint64_t kEnd = ~std::uint64_t{0};
+constexpr std::uint64_t kFlatEnd = ~std::uint64_t{0};
 
 // A page at least is in each record of a sane file: these are 128 GiB of them.
 constexpr std::size_t kMostRecords = 1 << 25;
-constexpr std::size_t kMostEmpty = 4096;          // records without bytes, which nobody needs
-constexpr std::size_t kRecordsPerLook = 1 << 12;  // between two looks at the clock
+constexpr std::size_t kMostEmpty = 4096;              // records without bytes, which nobody needs
+constexpr std::size_t kFlatRecordsPerLook = 1 << 12;  // between two looks at the clock
 
-struct Head {
+struct FlatHead {
   std::array<char, kSignature.size()> signature;
   std::uint64_t type;
   std::uint64_t version;
@@ -50,7 +50,7 @@ bool is_sane(const Record& record) {
 }
 
 // Where records overlap, what was written later counts, as if they were written to a file.
-Expected<std::vector<Extent>> in_order(std::vector<Extent> records, const Wait& wait) {
+Expected<std::vector<Extent>> records_in_order(std::vector<Extent> records, const Wait& wait) {
   std::vector<Extent> sorted = records;
   std::ranges::sort(sorted, {}, &Extent::gpa);
   const auto meet = [](const Extent& a, const Extent& b) { return a.end() > b.gpa; };
@@ -64,7 +64,7 @@ Expected<std::vector<Extent>> in_order(std::vector<Extent> records, const Wait& 
 Expected<Bytes> Bytes::open(std::shared_ptr<const host::MappedFile> file, const std::string& name,
                             const Wait& wait) {
   Bytes out(std::move(file));
-  Head head{};
+  FlatHead head{};
   if (!out.get(0, head) || std::string_view(head.signature.data(), kSignature.size()) != kSignature)
     return out;
   if (__builtin_bswap64(head.type) != kType || __builtin_bswap64(head.version) != kVersion)
@@ -81,14 +81,14 @@ Expected<void> Bytes::read_records(const std::string& name, const Wait& wait) {
   std::uint64_t at = kHeaderSize;
   is_cut_off_ = true;
   for (std::size_t count = 0;; ++count) {
-    if (count % kRecordsPerLook == 0)
+    if (count % kFlatRecordsPerLook == 0)
       if (const Errc over = wait.over(); over != Errc::none)
         return fail(over, "the records of " + name + " were not read in time");
     Record record{};
     if (at >= size_ || !get(at, record)) break;
     record = from_big_endian(record);
     at += sizeof(record);
-    if (record.offset == kEnd && record.size == kEnd) {
+    if (record.offset == kFlatEnd && record.size == kFlatEnd) {
       is_cut_off_ = false;
       break;
     }
@@ -104,7 +104,7 @@ Expected<void> Bytes::read_records(const std::string& name, const Wait& wait) {
     if (there != record.size) break;
     at += record.size;
   }
-  auto sorted = in_order(std::move(found), wait);
+  auto sorted = records_in_order(std::move(found), wait);
   if (!sorted) return std::unexpected(sorted.error());
   records_ = *std::move(sorted);
   size_ = records_.empty() ? 0 : records_.back().end();

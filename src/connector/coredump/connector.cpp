@@ -12,7 +12,7 @@ namespace microvmi::coredump_connector {
 namespace {
 
 // A count that an image tells and that nothing proves; CONFIG_NR_CPUS of Linux goes no further.
-constexpr std::uint32_t kMostVcpus = 8192;
+constexpr std::uint32_t kMostCounted = 8192;
 
 // The state that the vCPUs had when the image was made.
 class ImageRegisters final : public RegisterAccess {
@@ -20,7 +20,7 @@ class ImageRegisters final : public RegisterAccess {
   // Of `count` vCPUs; those beyond the list have no known register.
   ImageRegisters(std::vector<Registers> vcpus, std::uint32_t count)
       : vcpus_(std::move(vcpus)),
-        count_(std::max<std::size_t>(vcpus_.size(), std::min(count, kMostVcpus))) {}
+        count_(std::max<std::size_t>(vcpus_.size(), std::min(count, kMostCounted))) {}
   [[nodiscard]] bool any() const { return !vcpus_.empty(); }
   // Of the first vCPU of which it is known.
   [[nodiscard]] std::optional<std::uint64_t> first(Reg reg) const {

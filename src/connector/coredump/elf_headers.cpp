@@ -38,9 +38,9 @@ std::unexpected<Error> cut_off(const Source& source, const char* before) {
 }
 
 template <class Elf>
-class Reader {
+class HeaderReader {
  public:
-  explicit Reader(const Source& source) : source_(source) {}
+  explicit HeaderReader(const Source& source) : source_(source) {}
 
   Expected<ElfHeaders> run() {
     if (!source_.get(0, head_)) return cut_off(source_, "ELF header");
@@ -128,8 +128,8 @@ Expected<ElfHeaders> read_elf_headers(const Source& source) {
                 source.name() + " is a big-endian ELF core; this build reads little-endian ones");
   if (ident[EI_DATA] != ELFDATA2LSB)
     return nonsense(source, fmt::format("its byte order is {}", ident[EI_DATA]));
-  if (ident[EI_CLASS] == ELFCLASS64) return Reader<Elf64>(source).run();
-  if (ident[EI_CLASS] == ELFCLASS32) return Reader<Elf32>(source).run();
+  if (ident[EI_CLASS] == ELFCLASS64) return HeaderReader<Elf64>(source).run();
+  if (ident[EI_CLASS] == ELFCLASS32) return HeaderReader<Elf32>(source).run();
   return nonsense(source, fmt::format("its class is {}", ident[EI_CLASS]));
 }
 

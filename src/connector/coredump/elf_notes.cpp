@@ -17,7 +17,7 @@ constexpr std::uint64_t kMostBytes = 16 << 20;  // of all notes; a vCPU has abou
 constexpr std::size_t kLongestName = 64;
 constexpr std::size_t kLongestText = 64 << 10;
 constexpr std::size_t kLongestState = 8 << 10;   // VBCPU has up to 4 KiB of XSAVE behind it
-constexpr std::size_t kMostVcpus = 8192;         // CONFIG_NR_CPUS of Linux goes no further
+constexpr std::size_t kMostStates = 8192;        // CONFIG_NR_CPUS of Linux goes no further
 constexpr std::string_view kWindows = "PAGEDU";  // a 64-bit or 32-bit crash dump begins with it
 
 std::uint64_t align4(std::uint64_t size) { return (size + 3) / 4 * 4; }
@@ -26,7 +26,7 @@ using Decoder = std::optional<Registers> (*)(std::span<const std::byte>);
 
 // One after the other; a state that cannot be read keeps its place.
 void add(std::vector<Registers>& list, const std::vector<std::byte>& state, Decoder decode) {
-  if (list.size() < kMostVcpus) list.push_back(decode(state).value_or(Registers{}));
+  if (list.size() < kMostStates) list.push_back(decode(state).value_or(Registers{}));
 }
 
 bool any_known(const std::vector<Registers>& list) {

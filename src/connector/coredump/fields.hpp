@@ -15,6 +15,10 @@
 
 namespace microvmi::coredump_connector {
 
+// Of a descriptor's second word: type, S, DPL, P and AVL, L, D/B, G, with the limit's bits between
+// them left out.
+inline constexpr std::uint32_t kAccessRights = 0xF0FF;
+
 class Fields {
  public:
   explicit Fields(std::span<const std::byte> bytes, std::endian order = std::endian::little)

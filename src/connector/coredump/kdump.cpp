@@ -13,8 +13,8 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::uint64_t kMostRegions = 1 << 22;  // of a map; a whole guest of pages and holes
-constexpr std::uint64_t kLongestText = 64 << 10;
+constexpr std::uint64_t kMostKdumpRegions = 1 << 22;  // of a map; a whole guest of pages and holes
+constexpr std::uint64_t kLongestNote = 64 << 10;
 constexpr std::uint32_t kZeroPages = 1;  // makedumpfile -d 1: pages of zeros, and no others
 
 std::unexpected<Error> lacks(const Source& source, const codec::Codec& codec) {
@@ -70,10 +70,10 @@ class KdumpFormat final : public Format {
   static Expected<PageIndex> index(const Source& source, const Bytes& bytes,
                                    const KdumpHeader& header, std::uint64_t offset) {
     auto out = PageIndex::read(bytes, source.name(), offset, header.pages, source.options.wait);
-    if (out && out->runs() > kMostRegions)
+    if (out && out->runs() > kMostKdumpRegions)
       return fail(Errc::not_supported,
                   fmt::format("{} has {} pieces of memory; {} at most are read", source.name(),
-                              out->runs(), kMostRegions));
+                              out->runs(), kMostKdumpRegions));
     return out;
   }
 
@@ -112,7 +112,7 @@ class KdumpFormat final : public Format {
   }
 
   static std::optional<std::string> text_at(const Bytes& bytes, const Place& place) {
-    if (place.size == 0 || place.size > kLongestText) return std::nullopt;
+    if (place.size == 0 || place.size > kLongestNote) return std::nullopt;
     std::string text(place.size, '\0');
     if (!bytes.copy(place.offset, std::as_writable_bytes(std::span(text)))) return std::nullopt;
     return text.substr(0, text.find('\0'));

@@ -12,7 +12,7 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-constexpr std::string_view kMagic = "KDUMP   ";
+constexpr std::string_view kKdumpMagic = "KDUMP   ";
 constexpr std::int32_t kNewest = 6;
 constexpr std::uint64_t kSmallestBlock = 4096;
 constexpr std::uint64_t kLargestBlock = 64 << 10;  // the largest page of any Linux
@@ -91,16 +91,16 @@ Sub64 widened(const Sub32& sub) {
           .max_mapnr_64 = sub.max_mapnr_64};
 }
 
-using Head = std::array<std::byte, kHeadSize>;
+using KdumpHead = std::array<std::byte, kHeadSize>;
 
 template <Plain T>
-T at(const Head& head, std::size_t offset) {
+T at(const KdumpHead& head, std::size_t offset) {
   T value{};
   std::memcpy(&value, head.data() + offset, sizeof(value));
   return value;
 }
 
-std::string uts_field(const Head& head, std::size_t index) {
+std::string uts_field(const KdumpHead& head, std::size_t index) {
   std::string text(kUtsField, '\0');
   std::memcpy(text.data(), head.data() + kUtsnameAt + index * kUtsField, kUtsField);
   return text.substr(0, text.find('\0'));
@@ -130,7 +130,7 @@ Sub64 cut(Sub64 sub, const KdumpHeader& out) {
   return sub;
 }
 
-void fill(KdumpHeader& out, const Head& head, const Sizes& sizes) {
+void fill(KdumpHeader& out, const KdumpHead& head, const Sizes& sizes) {
   out.status = sizes.status;
   out.block_size = static_cast<std::uint64_t>(sizes.block_size);
   out.bitmap_size = sizes.bitmap_blocks / 2 * out.block_size;
@@ -179,8 +179,8 @@ Expected<const codec::Codec*> kdump_codec(std::uint32_t flags) {
 }
 
 bool is_kdump(const Bytes& bytes) {
-  std::array<char, kMagic.size()> magic{};
-  return bytes.get(0, magic) && std::string_view(magic.data(), magic.size()) == kMagic;
+  std::array<char, kKdumpMagic.size()> magic{};
+  return bytes.get(0, magic) && std::string_view(magic.data(), magic.size()) == kKdumpMagic;
 }
 
 namespace {
@@ -193,7 +193,7 @@ bool is_elf(const Bytes& bytes) {
 }  // namespace
 
 Expected<KdumpHeader> read_kdump_header(const Bytes& bytes, const std::string& name) {
-  Head head{};
+  KdumpHead head{};
   if (!is_kdump(bytes) && is_elf(bytes))
     return fail(Errc::not_supported, name + " is an ELF core that makedumpfile flattened", {},
                 "put it together first: makedumpfile -R OUT < FILE");

@@ -11,8 +11,6 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr std::size_t kMostParts = 256;
 constexpr std::size_t kMostNeighbours = 1 << 16;  // files of a folder that are looked at
 
@@ -22,7 +20,7 @@ struct Opened {
   Bytes bytes;
 };
 
-Expected<Opened> open_part(const fs::path& path, const Wait& wait) {
+Expected<Opened> open_part(const std::filesystem::path& path, const Wait& wait) {
   const std::string name = "'" + path.string() + "'";
   auto file = host::MappedFile::open(path);
   if (!file) return std::unexpected(file.error());
@@ -61,7 +59,7 @@ class Set {
     if (!header.is_split && !named.empty())
       return fail(Errc::invalid_argument, source_.name() + " is no part of a split dump", {},
                   "leave memflow.coredump.parts out");
-    for (const fs::path& path : named)
+    for (const std::filesystem::path& path : named)
       if (auto done = add_named(path); !done) return std::unexpected(done.error());
     if (header.is_split && named.empty()) add_neighbours();
     std::ranges::sort(opened_, {}, [](const auto& one) { return one.header.first_page; });
@@ -69,7 +67,7 @@ class Set {
   }
 
  private:
-  Expected<void> add_named(const fs::path& path) {
+  Expected<void> add_named(const std::filesystem::path& path) {
     if (opened_.size() == kMostParts)
       return fail(Errc::invalid_argument,
                   fmt::format("more than {} files are named as parts", kMostParts));
@@ -85,12 +83,14 @@ class Set {
 
   // Nobody named these: one that cannot be opened, or is of another dump, is just no part.
   void add_neighbours() {
-    const fs::path& own = *source_.params.filepath;
+    const std::filesystem::path& own = *source_.params.filepath;
     const std::string shape = shape_of(own.filename().string());
     std::error_code why;
     std::size_t seen = 0;
-    const fs::path folder = own.has_parent_path() ? own.parent_path() : fs::path(".");
-    for (fs::directory_iterator each(folder, why), end; !why && each != end; each.increment(why)) {
+    const std::filesystem::path folder =
+        own.has_parent_path() ? own.parent_path() : std::filesystem::path(".");
+    for (std::filesystem::directory_iterator each(folder, why), end; !why && each != end;
+         each.increment(why)) {
       if (++seen > kMostNeighbours || opened_.size() == kMostParts) break;
       const std::string name = each->path().filename().string();
       if (name == own.filename() || shape_of(name) != shape) continue;

@@ -12,9 +12,9 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::string_view kMagic = "EMiL";
-constexpr std::size_t kHeader = 32;
-constexpr std::size_t kRecordsPerLook = 1 << 12;  // between looks at the clock
+constexpr std::string_view kLimeMagic = "EMiL";
+constexpr std::size_t kLimeHeader = 32;
+constexpr std::size_t kLimeRecordsPerLook = 1 << 12;  // between looks at the clock
 
 // The records one after the other, up to the end of the file.
 class Records {
@@ -23,7 +23,7 @@ class Records {
 
   Expected<void> read() {
     for (; at_ < source_.size(); ++count_) {
-      if (count_ % kRecordsPerLook == 0)
+      if (count_ % kLimeRecordsPerLook == 0)
         if (const Errc over = source_.options.wait.over(); over != Errc::none)
           return fail(over, "the records of " + source_.name() + " were not read in time");
       const auto more = next();
@@ -41,14 +41,14 @@ class Records {
  private:
   // False where nothing follows but padding, or a header that is cut off.
   Expected<bool> next() {
-    std::array<std::byte, kHeader> bytes{};
+    std::array<std::byte, kLimeHeader> bytes{};
     if (!source_.copy(at_, bytes)) {
       is_cut_ = true;
       return false;
     }
-    if (count_ != 0 && bytes == std::array<std::byte, kHeader>{}) return false;
+    if (count_ != 0 && bytes == std::array<std::byte, kLimeHeader>{}) return false;
     const Fields head(bytes);
-    if (head.text(0, kMagic.size()) != kMagic)
+    if (head.text(0, kLimeMagic.size()) != kLimeMagic)
       return fail(Errc::protocol,
                   fmt::format("{} has no header of a LiME record at {:#x}", source_.name(), at_));
     if (const auto version = head.get<std::uint32_t>(4); version != 1)
@@ -60,7 +60,7 @@ class Records {
   // Both inclusive. An empty record ends one byte before it begins.
   Expected<bool> keep(std::uint64_t first, std::uint64_t last) {
     const std::uint64_t size = last - first + 1;
-    const std::uint64_t data = at_ + kHeader;
+    const std::uint64_t data = at_ + kLimeHeader;
     if (last == ~std::uint64_t{0} || last + 1 < first)
       return fail(Errc::protocol,
                   fmt::format("{} has a record from {:#x} to {:#x}", source_.name(), first, last));
@@ -80,7 +80,7 @@ class Records {
 class LimeFormat final : public Format {
  public:
   DumpFormat type() const override { return DumpFormat::lime; }
-  bool recognises(const Source& source) const override { return source.has(0, kMagic); }
+  bool recognises(const Source& source) const override { return source.has(0, kLimeMagic); }
 
   Expected<Image> open(const Source& source) const override {
     Records records(source);

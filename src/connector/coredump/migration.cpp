@@ -17,7 +17,7 @@ constexpr std::string_view kStream = "QEVM";
 constexpr std::string_view kLibvirt = "LibvirtQemudSave";
 
 // Of libvirt's file (src/qemu/qemu_saveimage.h, virQEMUSaveHeader).
-constexpr std::size_t kHeader = 92;
+constexpr std::size_t kLibvirtHeader = 92;
 constexpr std::size_t kMostXml = 1 << 20;
 
 struct Start {
@@ -42,7 +42,7 @@ std::string compression(std::uint32_t format) {
 }
 
 Expected<Start> read_libvirt(const Source& source) {
-  std::array<std::byte, kHeader> bytes{};
+  std::array<std::byte, kLibvirtHeader> bytes{};
   if (!source.copy(0, bytes)) return fail(Errc::io, source.name() + " is cut off in its header");
   Fields head(bytes);
   // As the host that wrote it has its numbers.
@@ -61,9 +61,9 @@ Expected<Start> read_libvirt(const Source& source) {
                 "set save_image_format = \"raw\" in qemu.conf and save the guest again, or use "
                 "virsh dump --memory-only");
   std::string xml(std::min<std::size_t>(size, kMostXml), '\0');
-  if (!source.copy(kHeader, std::as_writable_bytes(std::span(xml))))
+  if (!source.copy(kLibvirtHeader, std::as_writable_bytes(std::span(xml))))
     return fail(Errc::io, source.name() + " is cut off in the description of its guest");
-  Start out{.offset = kHeader + std::uint64_t{size}, .vm_name = element(xml, "name")};
+  Start out{.offset = kLibvirtHeader + std::uint64_t{size}, .vm_name = element(xml, "name")};
   if (const auto uuid = element(xml, "uuid")) out.facts.push_back({"uuid", *uuid});
   out.facts.push_back({"was_running", head.get<std::uint32_t>(24) == 1});
   return out;

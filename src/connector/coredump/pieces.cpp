@@ -12,7 +12,7 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-bool append(std::vector<Extent>& list, const Extent& next) {
+bool append_piece(std::vector<Extent>& list, const Extent& next) {
   if (next.size == 0) return true;
   if (!list.empty()) {
     Extent& last = list.back();
@@ -52,7 +52,7 @@ bool Pieces::add(const Extent& wanted, std::uint64_t file_size) {
   rest.gpa += size;
   rest.offset += size;
   rest.size -= size;
-  return append(present_, head) && append(missing_, rest);
+  return append_piece(present_, head) && append_piece(missing_, rest);
 }
 
 Expected<void> Pieces::finish(Image& image, const Source& source) && {

@@ -35,16 +35,16 @@ constexpr std::uint64_t kEos = 0x10;
 constexpr std::uint64_t kContinue = 0x20;
 constexpr std::uint64_t kXbzrle = 0x40;
 constexpr std::uint64_t kHook = 0x80;
-constexpr std::uint64_t kCompressed = 0x100;
+constexpr std::uint64_t kCompressedPage = 0x100;
 constexpr std::uint64_t kMultifd = 0x200;
 
 constexpr const char* kPlainHint =
     "migrate it again without xbzrle, compress, multifd and mapped-ram; dump-guest-memory makes an "
     "ELF core";
 
-class Reader {
+class RamReader {
  public:
-  Reader(const Source& source, std::uint64_t start) : source_(source), in_(source, start) {}
+  RamReader(const Source& source, std::uint64_t start) : source_(source), in_(source, start) {}
 
   Expected<StreamRam> run() {
     if (in_.take<std::uint32_t>() != 0x5145564D)
@@ -168,7 +168,7 @@ class Reader {
 
   Expected<void> record(std::uint64_t address, std::uint64_t flags) {
     if ((flags & kXbzrle) != 0) return other_way("has pages as differences (xbzrle)");
-    if ((flags & kCompressed) != 0) return other_way("has compressed pages");
+    if ((flags & kCompressedPage) != 0) return other_way("has compressed pages");
     if ((flags & kMultifd) != 0) return other_way("has its pages in other channels (multifd)");
     if ((flags & kHook) != 0) return other_way("has its pages elsewhere (rdma)");
     if ((flags & kMemSize) != 0) return list_blocks(address);
@@ -266,7 +266,7 @@ class Reader {
 }  // namespace
 
 Expected<StreamRam> read_stream_ram(const Source& source, std::uint64_t start) {
-  return Reader(source, start).run();
+  return RamReader(source, start).run();
 }
 
 }  // namespace microvmi::coredump_connector

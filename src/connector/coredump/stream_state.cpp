@@ -21,34 +21,34 @@ constexpr std::size_t kMostDescription = 8
                                          << 20;  // about 8 KiB for each vCPU, 100 KiB for the rest
 constexpr std::size_t kMostState = 64 << 20;     // of all devices
 constexpr std::size_t kMostPadding = 1 << 20;    // zeros behind the end
-constexpr std::uint64_t kMostVcpus = 4096;
+constexpr std::uint64_t kMostInstances = 4096;
 constexpr std::byte kDescription{6};  // QEMU_VM_VMDESCRIPTION
-constexpr std::byte kFull{4};         // QEMU_VM_SECTION_FULL
+constexpr std::byte kFullSection{4};  // QEMU_VM_SECTION_FULL
 
-struct Named {
+struct NamedField {
   std::string_view field;
   Reg reg;
 };
-constexpr std::array kNamed{Named{"env.eip", rip},
-                            Named{"env.eflags", rflags},
-                            Named{"env.sysenter_cs", sysenter_cs},
-                            Named{"env.sysenter_esp", sysenter_esp},
-                            Named{"env.sysenter_eip", sysenter_eip},
-                            Named{"env.cr[0]", cr0},
-                            Named{"env.cr[2]", cr2},
-                            Named{"env.cr[3]", cr3},
-                            Named{"env.cr[4]", cr4},
-                            Named{"env.efer", efer},
-                            Named{"env.star", star},
-                            Named{"env.lstar", lstar},
-                            Named{"env.cstar", cstar},
-                            Named{"env.fmask", fmask},
-                            Named{"env.kernelgsbase", kernel_gs_base},
-                            Named{"env.pat", pat},
-                            Named{"env.tsc_aux", tsc_aux},
-                            Named{"env.xcr0", xcr0}};
-constexpr std::array kGeneral{rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi,
-                              r8,  r9,  r10, r11, r12, r13, r14, r15};
+constexpr std::array kNamed{NamedField{"env.eip", rip},
+                            NamedField{"env.eflags", rflags},
+                            NamedField{"env.sysenter_cs", sysenter_cs},
+                            NamedField{"env.sysenter_esp", sysenter_esp},
+                            NamedField{"env.sysenter_eip", sysenter_eip},
+                            NamedField{"env.cr[0]", cr0},
+                            NamedField{"env.cr[2]", cr2},
+                            NamedField{"env.cr[3]", cr3},
+                            NamedField{"env.cr[4]", cr4},
+                            NamedField{"env.efer", efer},
+                            NamedField{"env.star", star},
+                            NamedField{"env.lstar", lstar},
+                            NamedField{"env.cstar", cstar},
+                            NamedField{"env.fmask", fmask},
+                            NamedField{"env.kernelgsbase", kernel_gs_base},
+                            NamedField{"env.pat", pat},
+                            NamedField{"env.tsc_aux", tsc_aux},
+                            NamedField{"env.xcr0", xcr0}};
+constexpr std::array kStreamGeneral{rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi,
+                                    r8,  r9,  r10, r11, r12, r13, r14, r15};
 constexpr std::array<std::optional<Reg>, 8> kDebug{dr0, dr1, dr2, dr3, {}, {}, dr6, dr7};
 
 struct Segment {
@@ -58,7 +58,6 @@ constexpr std::array kSegments{
     Segment{es, es_base, es_limit, es_attributes}, Segment{cs, cs_base, cs_limit, cs_attributes},
     Segment{ss, ss_base, ss_limit, ss_attributes}, Segment{ds, ds_base, ds_limit, ds_attributes},
     Segment{fs, fs_base, fs_limit, fs_attributes}, Segment{gs, gs_base, gs_limit, gs_attributes}};
-constexpr std::uint32_t kAccessRights = 0xF0FF;  // without the bits of the limit between them
 
 std::optional<std::uint64_t> number(const Json& object, const char* key) {
   const auto found = object.find(key);
@@ -115,11 +114,11 @@ void take_segments(Registers& into, const Field& field) {
 void take_field(Registers& into, const Field& field) {
   take_segments(into, field);
   if (field.size != 4 && field.size != 8) return;
-  for (const Named& one : kNamed)
+  for (const NamedField& one : kNamed)
     if (one.field == field.name) into.set(one.reg, field.at(0));
   if (field.name == "env.regs")
-    for (std::size_t i = 0; i < std::min<std::size_t>(field.count, kGeneral.size()); ++i)
-      into.set(kGeneral[i], field.at(i));
+    for (std::size_t i = 0; i < std::min<std::size_t>(field.count, kStreamGeneral.size()); ++i)
+      into.set(kStreamGeneral[i], field.at(i));
   if (field.name == "env.dr" && field.count == kDebug.size())
     for (std::size_t i = 0; i < kDebug.size(); ++i)
       if (const auto reg = kDebug[i]) into.set(*reg, field.at(i));
@@ -182,9 +181,9 @@ std::map<std::uint64_t, std::size_t> find_sections(const std::vector<std::byte>&
        at = all.find(kName, at + 1)) {
     constexpr std::size_t kBefore = 5;  // type and id
     const std::size_t instance = at + kName.size();
-    if (at < kBefore || state[at - kBefore] != kFull || !fields.holds(instance, 8)) continue;
+    if (at < kBefore || state[at - kBefore] != kFullSection || !fields.holds(instance, 8)) continue;
     const auto number = fields.get<std::uint32_t>(instance);
-    if (number < kMostVcpus) out.emplace(number, instance + 8);
+    if (number < kMostInstances) out.emplace(number, instance + 8);
   }
   return out;
 }
@@ -201,7 +200,7 @@ StreamState read_stream_state(const Source& source, const StreamRam& ram) {
   for (const Json& device : *devices) {
     if (!device.is_object() || text(device, "name") != "cpu") continue;
     const auto instance = number(device, "instance_id");
-    if (!instance || *instance >= kMostVcpus) continue;
+    if (!instance || *instance >= kMostInstances) continue;
     out.vcpus = std::max(out.vcpus, static_cast<std::uint32_t>(*instance + 1));
     const auto found = sections.find(*instance);
     if (found == sections.end()) continue;

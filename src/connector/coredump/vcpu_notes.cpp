@@ -12,9 +12,6 @@ namespace {
 
 using enum Reg;
 
-// Type, S, DPL, P and AVL, L, D/B, G of a descriptor, with the limit's bits between them left out.
-constexpr std::uint32_t kAccessRights = 0xF0FF;
-
 struct SegmentField {
   Reg selector;
   Reg base;

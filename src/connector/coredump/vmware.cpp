@@ -14,7 +14,7 @@ namespace {
 
 using File = std::shared_ptr<const host::MappedFile>;
 
-struct Named {
+struct NamedFile {
   File file;
   std::string name;
 };
@@ -26,18 +26,18 @@ bool has_suffix(const Source& source, std::string_view wanted) {
   return suffix == wanted;
 }
 
-Expected<Named> beside(const Source& source, const char* suffix) {
+Expected<NamedFile> beside(const Source& source, const char* suffix) {
   std::filesystem::path path = *source.params.filepath;
   path.replace_extension(suffix);
   auto file = host::MappedFile::open(path);
   if (!file) return std::unexpected(std::move(file.error()));
-  return Named{std::make_shared<const host::MappedFile>(*std::move(file)),
-               "'" + path.string() + "'"};
+  return NamedFile{std::make_shared<const host::MappedFile>(*std::move(file)),
+                   "'" + path.string() + "'"};
 }
 
 // The checkpoint: the file itself, or the one beside a .vmem.
-Expected<Named> checkpoint_of(const Source& source) {
-  if (is_vmware_checkpoint(*source.file)) return Named{source.file, source.name()};
+Expected<NamedFile> checkpoint_of(const Source& source) {
+  if (is_vmware_checkpoint(*source.file)) return NamedFile{source.file, source.name()};
   if (has_suffix(source, ".vmem"))
     for (const char* suffix : {".vmss", ".vmsn"})
       if (auto found = beside(source, suffix); found && is_vmware_checkpoint(*found->file))
@@ -47,13 +47,13 @@ Expected<Named> checkpoint_of(const Source& source) {
                                    ".vmem with one beside it");
 }
 
-Expected<Named> memory_of(const Source& source, const Named& checkpoint,
-                          const VmwareCheckpoint& state) {
+Expected<NamedFile> memory_of(const Source& source, const NamedFile& checkpoint,
+                              const VmwareCheckpoint& state) {
   if (state.memory && !state.memory->is_compressed) return checkpoint;
   if (state.memory)
     return fail(Errc::not_supported, checkpoint.name + " has its memory compressed", {},
                 "vmss2core of VMware writes an ELF core of it");
-  if (checkpoint.file != source.file) return Named{source.file, source.name()};
+  if (checkpoint.file != source.file) return NamedFile{source.file, source.name()};
   auto memory = beside(source, ".vmem");
   if (!memory) {
     memory.error().message = source.name() + " has no memory in it; " + memory.error().message;

@@ -17,12 +17,12 @@ constexpr std::array<std::uint32_t, 5> kMagics{0xBED0BED0, 0xBED2BED2, 0xBED3BED
                                                0xBAD2BAD2};
 constexpr std::uint32_t kMostGroups = 1024;
 constexpr std::size_t kMostRegions = 4096;
-constexpr std::size_t kMostVcpus = 1024;
+constexpr std::size_t kMostVmwareVcpus = 1024;
 constexpr std::size_t kTagsPerLook = 1 << 12;  // between looks at the clock
 constexpr std::uint64_t kLargestValue = 256;   // of a block that is looked into
 
-constexpr std::array kGeneral{rax, rcx, rdx, rbx, rbp, rsp, rsi, rdi,
-                              r8,  r9,  r10, r11, r12, r13, r14, r15};
+constexpr std::array kVmwareGeneral{rax, rcx, rdx, rbx, rbp, rsp, rsi, rdi,
+                                    r8,  r9,  r10, r11, r12, r13, r14, r15};
 constexpr std::array<const char*, 16> kGeneralNames{"rax", "rcx", "rdx", "rbx", "rbp", "rsp",
                                                     "rsi", "rdi", "r8",  "r9",  "r10", "r11",
                                                     "r12", "r13", "r14", "r15"};
@@ -41,9 +41,9 @@ struct Tag {
   std::vector<std::byte> value{};  // where it is small
 };
 
-class Reader {
+class TagReader {
  public:
-  Reader(const host::MappedFile& file, const std::string& name, const Wait& wait)
+  TagReader(const host::MappedFile& file, const std::string& name, const Wait& wait)
       : file_(file), name_(name), wait_(wait) {}
 
   Expected<VmwareCheckpoint> run() {
@@ -145,7 +145,7 @@ class Reader {
     const Fields value(tag.value);
     if (tag.name == "cpu:numVCPUs") {
       out_.vcpus = value.get<std::uint32_t>(0);
-      out_.registers.resize(std::min<std::size_t>(out_.vcpus, kMostVcpus));
+      out_.registers.resize(std::min<std::size_t>(out_.vcpus, kMostVmwareVcpus));
     }
     if (tag.indices == 0 || tag.index[0] >= out_.registers.size()) return;
     Registers& vcpu = out_.registers[tag.index[0]];
@@ -157,8 +157,8 @@ class Reader {
 
   static void take_block(Registers& vcpu, const std::string& name, const Fields& value) {
     if (name == "gpregs" && value.size() == 128)
-      for (std::size_t i = 0; i < kGeneral.size(); ++i)
-        vcpu.set(kGeneral[i], value.get<std::uint64_t>(8 * i));
+      for (std::size_t i = 0; i < kVmwareGeneral.size(); ++i)
+        vcpu.set(kVmwareGeneral[i], value.get<std::uint64_t>(8 * i));
     if (name == "CR64" && value.size() == 72)
       for (std::size_t i = 0; i < kControl.size(); ++i)
         if (const auto reg = kControl[i]) vcpu.set(*reg, value.get<std::uint64_t>(8 * i));
@@ -171,8 +171,8 @@ class Reader {
   static void take_value(Registers& vcpu, const Tag& tag, const Fields& value) {
     if (value.size() == 8) {
       const auto number = value.get<std::uint64_t>(0);
-      for (std::size_t i = 0; i < kGeneral.size(); ++i)
-        if (tag.name == kGeneralNames[i]) vcpu.set(kGeneral[i], number);
+      for (std::size_t i = 0; i < kVmwareGeneral.size(); ++i)
+        if (tag.name == kGeneralNames[i]) vcpu.set(kVmwareGeneral[i], number);
       if (tag.name == "rip") vcpu.set(rip, number);
       if (tag.indices >= 2 && tag.name == "CR64" && tag.index[1] < kControl.size())
         if (const auto reg = kControl[tag.index[1]]) vcpu.set(*reg, number);
@@ -212,7 +212,7 @@ bool is_vmware_checkpoint(const host::MappedFile& file) {
 
 Expected<VmwareCheckpoint> read_vmware_checkpoint(const host::MappedFile& file,
                                                   const std::string& name, const Wait& wait) {
-  return Reader(file, name, wait).run();
+  return TagReader(file, name, wait).run();
 }
 
 }  // namespace microvmi::coredump_connector

@@ -9,7 +9,7 @@
 namespace microvmi::coredump_connector {
 namespace {
 
-constexpr std::uint32_t kMostVcpus = 4096;  // more than any Windows runs on
+constexpr std::uint32_t kMostHeaderVcpus = 4096;  // more than any Windows runs on
 
 class WindowsFormat final : public Format {
  public:
@@ -27,7 +27,7 @@ class WindowsFormat final : public Format {
     const auto header = whole ? parse_windows_header(bytes) : std::nullopt;
     if (!header) return fail(Errc::io, source.name() + " is cut off within its header");
     Image image;
-    if (header->vcpus && *header->vcpus <= kMostVcpus) image.info.vcpus = header->vcpus;
+    if (header->vcpus && *header->vcpus <= kMostHeaderVcpus) image.info.vcpus = header->vcpus;
     image.info.facts = facts_of(*header);
     image.info.facts.insert(image.info.facts.begin(),
                             {"format", header->bits == 64 ? "windows64" : "windows32"});

@@ -14,9 +14,9 @@ using enum Reg;
 // CONTEXT_AMD64, CONTEXT_i386, and the groups of each.
 constexpr std::uint32_t kAmd64 = 0x100000;
 constexpr std::uint32_t kI386 = 0x10000;
-constexpr std::uint32_t kControl = 1;
+constexpr std::uint32_t kContextControl = 1;
 constexpr std::uint32_t kInteger = 2;
-constexpr std::uint32_t kSegments = 4;
+constexpr std::uint32_t kContextSegments = 4;
 constexpr std::uint32_t kDebug64 = 0x10;
 constexpr std::uint32_t kDebug32 = 0x10;
 
@@ -51,10 +51,10 @@ struct Group {
   std::uint32_t flag;
   std::span<const RegisterField> fields;
 };
-constexpr std::array kGroups64{Group{kControl, kControl64}, Group{kInteger, kInteger64},
-                               Group{kSegments, kSegments64}, Group{kDebug64, kDebugs64}};
-constexpr std::array kGroups32{Group{kControl, kControl32}, Group{kInteger, kInteger32},
-                               Group{kSegments, kSegments32}, Group{kDebug32, kDebugs32}};
+constexpr std::array kGroups64{Group{kContextControl, kControl64}, Group{kInteger, kInteger64},
+                               Group{kContextSegments, kSegments64}, Group{kDebug64, kDebugs64}};
+constexpr std::array kGroups32{Group{kContextControl, kControl32}, Group{kInteger, kInteger32},
+                               Group{kContextSegments, kSegments32}, Group{kDebug32, kDebugs32}};
 
 Registers take_groups(const Fields& context, std::uint32_t flags, std::span<const Group> groups) {
   Registers out;

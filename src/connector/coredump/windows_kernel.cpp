@@ -22,8 +22,8 @@ constexpr std::size_t kProcessorBlock = 0x218;  // KiProcessorBlock
 constexpr std::size_t kPrcbSpecial = 0x2F2;     // OffsetPrcbProcStateSpecialReg
 constexpr std::size_t kPrcbContext = 0x338;     // OffsetPrcbContext
 
-constexpr std::size_t kContextSize = 0x100;  // of CONTEXT, what is taken of it
-constexpr std::uint32_t kMostVcpus = 4096;   // more than any Windows runs on
+constexpr std::size_t kContextSize = 0x100;        // of CONTEXT, what is taken of it
+constexpr std::uint32_t kMostWindowsVcpus = 4096;  // more than any Windows runs on
 
 // KSPECIAL_REGISTERS of ntddk.h. A descriptor table is six bytes of padding, its limit, its base.
 constexpr std::size_t kSpecialSize = 0xD8;
@@ -69,7 +69,7 @@ class Kernel {
     const auto processors = block.get<std::uint64_t>(kProcessorBlock);
     const auto context = block.get<std::uint16_t>(kPrcbContext);
     const auto special = block.get<std::uint16_t>(kPrcbSpecial);
-    for (std::uint32_t i = 0; i < std::min(vcpus, kMostVcpus); ++i) {
+    for (std::uint32_t i = 0; i < std::min(vcpus, kMostWindowsVcpus); ++i) {
       const auto prcb =
           memory_.read_value<std::uint64_t>(Gva{processors + i * sizeof(std::uint64_t)});
       Registers& one = out.vcpus.emplace_back();

@@ -21,11 +21,11 @@ constexpr std::uint64_t kMostBits = 1ULL << 34;    // 64 TiB, more than any Wind
 constexpr std::size_t kBytesPerLook = 64 << 10;    // of a list, between looks at the clock
 constexpr std::uint32_t kFiller = 0x45474150;      // "PAGE", where nothing was written
 
-std::unexpected<Error> nonsense(const Source& source, const std::string& what) {
+std::unexpected<Error> wrong_runs(const Source& source, const std::string& what) {
   return fail(Errc::protocol, source.name() + " is no proper crash dump: " + what);
 }
 
-std::unexpected<Error> cut_off(const Source& source, const char* before) {
+std::unexpected<Error> runs_cut_off(const Source& source, const char* before) {
   return fail(Errc::io, fmt::format("{} is cut off before its {} ({} bytes are there)",
                                     source.name(), before, source.size()));
 }
@@ -42,7 +42,7 @@ class Placer {
 
   Expected<void> add(std::uint64_t frame, std::uint64_t pages) {
     if (frame >= kMostFrames || pages > kMostFrames - frame)
-      return nonsense(source_, fmt::format("it has {:#x} pages from frame {:#x}", pages, frame));
+      return wrong_runs(source_, fmt::format("it has {:#x} pages from frame {:#x}", pages, frame));
     const Extent wanted{frame * kPageSize, pages * kPageSize, at_};
     if (!pieces_.add(wanted, source_.size())) return bad_piece(source_, wanted);
     at_ += wanted.size;
@@ -64,10 +64,10 @@ class Placer {
 
 Expected<Pieces> full(const Source& source, const WindowsHeader& header) {
   if (!header.run_count || *header.run_count != header.runs.size())
-    return nonsense(source, header.run_count
-                                ? fmt::format("its header says {} runs of memory; {} fit into it",
-                                              *header.run_count, header.runs.size())
-                                : "its header has no list of the memory");
+    return wrong_runs(source, header.run_count
+                                  ? fmt::format("its header says {} runs of memory; {} fit into it",
+                                                *header.run_count, header.runs.size())
+                                  : "its header has no list of the memory");
   Placer placer(source, header.size());
   for (const WindowsRun& run : header.runs)
     if (auto done = placer.add(run.frame, run.pages); !done)
@@ -85,9 +85,9 @@ struct Bitmap {
 
 Expected<void> bitmap(Image& image, const Source& source, const Bitmap& map) {
   if (map.bits == 0 || map.bits > kMostBits)
-    return nonsense(source, fmt::format("its bitmap has {:#x} bits", map.bits));
+    return wrong_runs(source, fmt::format("its bitmap has {:#x} bits", map.bits));
   if (map.at + (map.bits + 7) / 8 > map.data)
-    return nonsense(
+    return wrong_runs(
         source, fmt::format("its first page is at {:#x}, within its bitmap of {:#x} bits", map.data,
                             map.bits));
   const auto bytes = Bytes::open(source.file, source.name(), source.options.wait);
@@ -110,11 +110,11 @@ Expected<void> bitmap(Image& image, const Source& source, const Bitmap& map) {
 // Types 5 and 6.
 Expected<void> new_bitmap(Image& image, const Source& source, const WindowsHeader& header) {
   std::array<std::byte, 0x38> bytes{};
-  if (!source.copy(header.size(), bytes)) return cut_off(source, "bitmap");
+  if (!source.copy(header.size(), bytes)) return runs_cut_off(source, "bitmap");
   const Fields head(bytes);
   const std::string_view magic = head.text(0, 8);
   if (magic != "SDMPDUMP" && magic != "FDMPDUMP")
-    return nonsense(source, "it has neither SDMPDUMP nor FDMPDUMP behind its header");
+    return wrong_runs(source, "it has neither SDMPDUMP nor FDMPDUMP behind its header");
   return bitmap(image, source,
                 {header.size() + bytes.size(), head.get<std::uint64_t>(0x30),
                  head.get<std::uint64_t>(0x20), head.get<std::uint64_t>(0x28)});
@@ -123,10 +123,10 @@ Expected<void> new_bitmap(Image& image, const Source& source, const WindowsHeade
 // Type 2: SUMMARY_DUMP32 and SUMMARY_DUMP64, whose RTL_BITMAP begins at 0x18.
 Expected<void> summary(Image& image, const Source& source, const WindowsHeader& header) {
   std::array<std::byte, 0x28> bytes{};
-  if (!source.copy(header.size(), bytes)) return cut_off(source, "bitmap");
+  if (!source.copy(header.size(), bytes)) return runs_cut_off(source, "bitmap");
   const Fields head(bytes);
   if (head.text(0, 8) != "SDMPDUMP")
-    return nonsense(source, "it has no SDMPDUMP behind its header");
+    return wrong_runs(source, "it has no SDMPDUMP behind its header");
   const std::uint64_t map_at = header.bits == 64 ? 0x28 : 0x20;
   return bitmap(image, source,
                 {header.size() + map_at, head.get<std::uint32_t>(0x18),
@@ -141,7 +141,7 @@ Expected<void> read_list(const Source& source, std::uint64_t at, std::uint64_t e
     if (i % (kBytesPerLook / sizeof(pair)) == 0)
       if (const Errc over = source.options.wait.over(); over != Errc::none)
         return fail(over, "the runs of " + source.name() + " were not read in time");
-    if (!source.get(at, pair)) return cut_off(source, "list's end");
+    if (!source.get(at, pair)) return runs_cut_off(source, "list's end");
     if (pair[0] == 0 && (i != 0 || pair[1] == 0)) break;
     if (auto done = placer.add(pair[0], pair[1]); !done) return done;
   }
@@ -152,15 +152,15 @@ Expected<void> read_list(const Source& source, std::uint64_t at, std::uint64_t e
 Expected<Pieces> runs(const Source& source, const WindowsHeader& header) {
   constexpr std::size_t kHead = 0x30;
   std::array<std::byte, kHead> bytes{};
-  if (!source.copy(header.size(), bytes)) return cut_off(source, "list of runs");
+  if (!source.copy(header.size(), bytes)) return runs_cut_off(source, "list of runs");
   const Fields head(bytes);
   if (head.text(4, 8) != "RDMPDUMP")
-    return nonsense(source, "it has no RDMPDUMP behind its header");
+    return wrong_runs(source, "it has no RDMPDUMP behind its header");
   const auto size = head.get<std::uint64_t>(0x10);  // from the marker on, without what is before it
   const auto data = head.get<std::uint64_t>(0x18);
   if (data < header.size() + kHead || size < 0x20 || size - 0x20 != data - (header.size() + 0x40))
-    return nonsense(source,
-                    fmt::format("its list of runs has {:#x} bytes and ends at {:#x}", size, data));
+    return wrong_runs(
+        source, fmt::format("its list of runs has {:#x} bytes and ends at {:#x}", size, data));
   const bool is_complete = header.type == 10;
   const std::uint64_t promised = is_complete ? head.get<std::uint64_t>(0x28) : 0;
   const std::uint64_t count = is_complete ? head.get<std::uint32_t>(0x20) : ~std::uint64_t{0};

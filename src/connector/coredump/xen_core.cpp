@@ -19,13 +19,13 @@ namespace {
 constexpr std::uint16_t kMostSections = 1024;
 constexpr std::size_t kLongestNames = 64 << 10;
 constexpr std::size_t kLongestNotes = 64 << 10;
-constexpr std::uint64_t kMostVcpus = 4096;         // of a Xen guest, far more than any has
-constexpr std::uint64_t kMostFrames = 1ULL << 40;  // 52 bits of physical address
-constexpr std::size_t kEntriesPerLook = 4096;      // of the table, between looks at the clock
-constexpr std::uint32_t kNoteHeader = 0x2000001;   // XEN_ELFNOTE_DUMPCORE_HEADER
-constexpr std::uint32_t kNoteVersion = 0x2000002;  // XEN_ELFNOTE_DUMPCORE_XEN_VERSION
-constexpr std::uint64_t kMagicPv = 0xF00FEBED;     // XC_CORE_MAGIC
-constexpr std::uint64_t kMagicHvm = 0xF00FEBEE;    // XC_CORE_MAGIC_HVM
+constexpr std::uint64_t kMostXenVcpus = 4096;         // of a Xen guest, far more than any has
+constexpr std::uint64_t kMostXenFrames = 1ULL << 40;  // 52 bits of physical address
+constexpr std::size_t kEntriesPerLook = 4096;         // of the table, between looks at the clock
+constexpr std::uint32_t kNoteHeader = 0x2000001;      // XEN_ELFNOTE_DUMPCORE_HEADER
+constexpr std::uint32_t kNoteVersion = 0x2000002;     // XEN_ELFNOTE_DUMPCORE_XEN_VERSION
+constexpr std::uint64_t kMagicPv = 0xF00FEBED;        // XC_CORE_MAGIC
+constexpr std::uint64_t kMagicHvm = 0xF00FEBEE;       // XC_CORE_MAGIC_HVM
 
 struct Sections {
   std::optional<Elf64_Shdr> pages;
@@ -126,7 +126,7 @@ class Table {
 
  private:
   Expected<void> keep(std::uint64_t frame, std::uint64_t index) {
-    if (frame >= kMostFrames) return {};  // ~0 stands for no page
+    if (frame >= kMostXenFrames) return {};  // ~0 stands for no page
     const Extent page{frame * kPageSize, kPageSize, pages_.sh_offset + index * kPageSize};
     if (page.offset < pages_.sh_offset || !out_.add(page, source_.size()))
       return bad_piece(source_, page);
@@ -143,7 +143,7 @@ class Table {
 std::vector<Registers> read_vcpus(const Source& source, const Sections& sections, bool is_hvm) {
   std::vector<Registers> out;
   if (!sections.prstatus || sections.prstatus->sh_entsize != kXenContextSize) return out;
-  const std::uint64_t count = std::min(sections.prstatus->sh_size / kXenContextSize, kMostVcpus);
+  const std::uint64_t count = std::min(sections.prstatus->sh_size / kXenContextSize, kMostXenVcpus);
   std::vector<std::byte> context(kXenContextSize);
   for (std::uint64_t i = 0; i < count; ++i) {
     const std::uint64_t at = sections.prstatus->sh_offset + i * kXenContextSize;
@@ -174,7 +174,7 @@ Expected<Image> open_xen_core(const Source& source) {
   const bool is_pv = heading.magic == kMagicPv || (heading.magic != kMagicHvm && !sections->pfn);
   Image image;
   image.vcpus = read_vcpus(source, *sections, !is_pv);
-  if (heading.vcpus != 0 && heading.vcpus <= kMostVcpus)
+  if (heading.vcpus != 0 && heading.vcpus <= kMostXenVcpus)
     image.info.vcpus = static_cast<std::uint32_t>(heading.vcpus);
   image.info.facts = {{"format", "elf64"},
                       {"architecture", "x86_64"},

@@ -13,7 +13,7 @@ namespace {
 using host::HvaRange;
 using host::Segment;
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kDirtyPatience{5};
 
 void append(std::vector<PageRange>& to, PageRange range) {
   if (!to.empty() && to.back().gpa + to.back().size == range.gpa)
@@ -90,7 +90,7 @@ class WrittenPages final : public DirtyPages {
  private:
   Expected<std::unique_ptr<host::WriteWatch>> start() {
     if (host::has_soft_dirty()) return host::watch_soft_dirty(control_.process());
-    auto descriptor = control_.make_userfaultfd(Wait::at_most(kPatience));
+    auto descriptor = control_.make_userfaultfd(Wait::at_most(kDirtyPatience));
     if (!descriptor) return std::unexpected(descriptor.error());
     return host::watch_by_userfaultfd(control_.process(), *std::move(descriptor),
                                       ranges_of(known_));

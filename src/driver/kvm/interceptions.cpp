@@ -4,13 +4,10 @@
 
 #include <algorithm>
 
+#include "event/overloaded.hpp"
+
 namespace microvmi::kvm {
 namespace {
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 std::optional<std::uint32_t> number_of(Reg cr) {
   switch (cr) {

@@ -10,9 +10,9 @@ namespace microvmi::kvm {
 namespace {
 
 // More than KVM allows on x86 (KVM_MAX_VCPUS), so that a number cannot make us hold much.
-constexpr std::uint16_t kMostVcpus = 4096;
+constexpr std::uint16_t kVcpuNumbers = 4096;
 
-std::unexpected<Error> nonsense(const std::string& what) {
+std::unexpected<Error> wrong_event(const std::string& what) {
   return fail(Errc::protocol, "KVMi: " + what);
 }
 
@@ -35,7 +35,7 @@ Expected<void> Vcpus::on_event(std::unique_ptr<ToldEvent> told) {
   const std::lock_guard lock(mutex_);
   const EventMessage& message = told->message;
   if (closed_) return {};  // the kernel lets go whatever waits when the connection ends
-  if (!connection_) return nonsense("an event that was not asked for");
+  if (!connection_) return wrong_event("an event that was not asked for");
   if (message.kind == EventKind::cmd_error) return {};
   if (message.kind == EventKind::unhook) {
     // Told once on a connection.
@@ -44,12 +44,14 @@ Expected<void> Vcpus::on_event(std::unique_ptr<ToldEvent> told) {
     changed_.notify_all();
     return {};
   }
-  if (message.vcpu >= kMostVcpus) return nonsense(fmt::format("an event of vcpu {}", message.vcpu));
+  if (message.vcpu >= kVcpuNumbers)
+    return wrong_event(fmt::format("an event of vcpu {}", message.vcpu));
   const std::uint16_t index = message.vcpu;
   Vcpu& vcpu = vcpus_[index];
   if (vcpu.waiting)
-    return nonsense(fmt::format("a {} event of vcpu {}, whose {} event was not answered yet",
-                                name_of(message.kind), index, name_of(vcpu.waiting->message.kind)));
+    return wrong_event(fmt::format("a {} event of vcpu {}, whose {} event was not answered yet",
+                                   name_of(message.kind), index,
+                                   name_of(vcpu.waiting->message.kind)));
   vcpu.waiting = std::move(told);
   vcpu.managed = false;
   route(index, vcpu);

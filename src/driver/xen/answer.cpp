@@ -14,6 +14,7 @@
 
 #include "driver/xen/state.hpp"
 #include "driver/xen/switches.hpp"
+#include "event/overloaded.hpp"
 
 namespace microvmi::xen {
 namespace {
@@ -36,11 +37,6 @@ constexpr std::array kMsrs{Msr{0x174, Reg::sysenter_cs},  Msr{0x175, Reg::sysent
                            Msr{0xc0000084, Reg::fmask},   Msr{0xc0000100, Reg::fs_base},
                            Msr{0xc0000101, Reg::gs_base}, Msr{0xc0000102, Reg::kernel_gs_base},
                            Msr{0xc0000103, Reg::tsc_aux}};
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 std::unexpected<Error> no_such_answer(const char* why) {
   return fail(Errc::not_supported, std::string("Xen has no such answer: ") + why);

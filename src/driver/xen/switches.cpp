@@ -2,13 +2,10 @@
 // From the public kinds of events to those of vm_event.
 #include "driver/xen/switches.hpp"
 
+#include "event/overloaded.hpp"
+
 namespace microvmi::xen {
 namespace {
-
-template <class... Cases>
-struct Overloaded : Cases... {
-  using Cases::operator()...;
-};
 
 std::optional<Switch> switch_told(const Message& request) {
   switch (request.reason()) {

@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <map>
 #include <memory>
 #include <span>
@@ -21,6 +20,7 @@
 
 #include "host/linux/kvm_state.hpp"
 #include "host/linux/maps.hpp"
+#include "host/linux/number.hpp"
 #include "host/linux/proc.hpp"
 #include "host/linux/tasks.hpp"
 
@@ -32,11 +32,7 @@ constexpr std::size_t kMostVcpus = 4096;  // KVM_MAX_VCPUS, arch/x86/include/asm
 
 std::optional<std::uint32_t> vcpu_of(std::string_view name) {
   if (!name.starts_with(kVcpuFile)) return std::nullopt;
-  name.remove_prefix(kVcpuFile.size());
-  std::uint32_t id = 0;
-  const auto [stop, error] = std::from_chars(name.data(), name.data() + name.size(), id);
-  if (error != std::errc() || stop != name.data() + name.size()) return std::nullopt;
-  return id;
+  return number_of<std::uint32_t>(name.substr(kVcpuFile.size()));
 }
 
 bool same_file(std::uint32_t pid, int one, int other) {

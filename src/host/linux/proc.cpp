@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <memory>
 #include <optional>
 
 #include "host/linux/descriptor.hpp"
+#include "host/linux/number.hpp"
 
 namespace microvmi::host {
 namespace {
@@ -23,14 +23,6 @@ constexpr std::size_t kSmallFile = std::size_t{64} << 10;
 
 std::string path_of(std::uint32_t pid, const char* name) {
   return fmt::format("/proc/{}/{}", pid, name);
-}
-
-template <class T>
-std::optional<T> number_of(std::string_view text) {
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size()) return std::nullopt;
-  return value;
 }
 
 // The names in a folder that are numbers.

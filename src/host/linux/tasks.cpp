@@ -8,26 +8,18 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <memory>
 #include <span>
 
 #include "host/linux/descriptor.hpp"
+#include "host/linux/number.hpp"
 
 namespace microvmi::host {
 namespace {
 
-constexpr std::size_t kSmallFile = std::size_t{64} << 10;
+constexpr std::size_t kTaskFile = std::size_t{64} << 10;
 // A VMM with more threads than this is none that we know.
 constexpr std::size_t kMostTasks = 65'536;
-
-template <class T>
-std::optional<T> number_of(std::string_view text, int base = 10) {
-  T value{};
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (error != std::errc() || stop != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 std::string path_of(const Process& process, std::uint32_t tid, const char* name) {
   return fmt::format("/proc/self/fd/{}/task/{}/{}", process.directory(), tid, name);
@@ -95,7 +87,7 @@ Expected<TaskCall> parse_task_call(std::string_view text) {
 }
 
 Expected<TaskCall> task_call(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "syscall"), kSmallFile);
+  const auto text = read_text(path_of(process, tid, "syscall"), kTaskFile);
   return text ? parse_task_call(*text) : std::unexpected(text.error());
 }
 
@@ -108,7 +100,7 @@ std::uint64_t parse_guest_ticks(std::string_view stat) {
 }
 
 Expected<std::uint64_t> guest_ticks(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "stat"), kSmallFile);
+  const auto text = read_text(path_of(process, tid, "stat"), kTaskFile);
   if (!text) return std::unexpected(text.error());
   return parse_guest_ticks(*text);
 }
@@ -131,13 +123,13 @@ TaskStatus parse_task_status(std::string_view text) {
 }
 
 Expected<TaskStatus> task_status(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "status"), kSmallFile);
+  const auto text = read_text(path_of(process, tid, "status"), kTaskFile);
   if (!text) return std::unexpected(text.error());
   return parse_task_status(*text);
 }
 
 Expected<std::string> task_name(const Process& process, std::uint32_t tid) {
-  auto text = read_text(path_of(process, tid, "comm"), kSmallFile);
+  auto text = read_text(path_of(process, tid, "comm"), kTaskFile);
   if (text && text->ends_with('\n')) text->pop_back();
   return text;
 }

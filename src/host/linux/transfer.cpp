@@ -41,7 +41,7 @@ using CallsOf = std::conditional_t<std::is_same_v<Request, ReadRequest>, Reads, 
 
 bool is_refused(int error) { return error == EPERM || error == EACCES || error == ENOSYS; }
 
-Errc code_of(int error) {
+Errc status_of(int error) {
   if (error == EFAULT) return Errc::hole;
   if (error == ESRCH) return Errc::disconnected;
   return is_refused(error) ? Errc::permission_denied : Errc::io;
@@ -68,7 +68,7 @@ void Transfer<Request>::settle(std::size_t part, Moved moved) {
   Request& request = batch_[owner_[part]];
   request.done += moved.done;
   if (moved.done == local_[part].iov_len) return;
-  request.status = code_of(moved.error);
+  request.status = status_of(moved.error);
   request.failed_at = request.gpa + request.done;
   faulted_ = faulted_ || request.status == Errc::hole;
   failed_ = owner_[part];

@@ -2,11 +2,11 @@
 // /proc/net/unix: "slot: refs protocol flags type state inode path".
 #include <fmt/format.h>
 
-#include <charconv>
 #include <map>
 #include <optional>
 
 #include "host/linux/descriptor.hpp"
+#include "host/linux/number.hpp"
 #include "host/linux/proc.hpp"
 
 namespace microvmi::host {
@@ -24,26 +24,21 @@ std::string_view take_word(std::string_view& rest) {
   return word;
 }
 
-template <class T>
-bool read_number(std::string_view word, int base, T& out) {
-  const auto [stop, error] = std::from_chars(word.data(), word.data() + word.size(), out, base);
-  return error == std::errc() && stop == word.data() + word.size();
-}
-
-std::optional<UnixEndpoint> parse_line(std::string_view rest) {
+std::optional<UnixEndpoint> endpoint_in(std::string_view rest) {
   if (!take_word(rest).ends_with(':')) return std::nullopt;
   take_word(rest);  // references
   take_word(rest);  // protocol
-  std::uint32_t flags = 0;
-  if (!read_number(take_word(rest), 16, flags)) return std::nullopt;
+  const auto flags = number_of<std::uint32_t>(take_word(rest), 16);
+  if (!flags) return std::nullopt;
   take_word(rest);  // type
   take_word(rest);  // state
   UnixEndpoint out;
-  if (!read_number(take_word(rest), 10, out.inode) || out.inode == 0) return std::nullopt;
+  out.inode = number_of<std::uint64_t>(take_word(rest)).value_or(0);
+  if (out.inode == 0) return std::nullopt;
   if (rest.size() < 2) return std::nullopt;
   out.path = rest.substr(1);
   out.abstract = out.path[0] == '@';
-  out.listening = (flags & kAcceptsConnections) != 0;
+  out.listening = (*flags & kAcceptsConnections) != 0;
   return out;
 }
 
@@ -54,7 +49,7 @@ std::vector<UnixEndpoint> parse_unix_sockets(std::string_view text) {
   std::map<std::uint64_t, std::size_t> seen;
   while (!text.empty()) {
     const std::size_t end = text.find('\n');
-    if (auto endpoint = parse_line(text.substr(0, end))) {
+    if (auto endpoint = endpoint_in(text.substr(0, end))) {
       ++seen[endpoint->inode];
       all.push_back(*std::move(endpoint));
     }
