@@ -87,7 +87,7 @@ end
 complete -c microvmi -f -a '(__microvmi_complete)'
 )";
 
-Run declare(CLI::App& app) {
+Run declare_completion(CLI::App& app) {
   auto shell = std::make_shared<std::optional<std::string>>();
   add_text(app, "SHELL", *shell, "bash, zsh or fish");
   return [shell](Session& session) -> Outcome {
@@ -106,6 +106,6 @@ Run declare(CLI::App& app) {
 const Command kCompletion{.name = "completion",
                           .summary = "Print a script that completes commands in a shell",
                           .takes_target = false,
-                          .declare = declare};
+                          .declare = declare_completion};
 
 }  // namespace microvmi::tool

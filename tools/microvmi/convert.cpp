@@ -17,7 +17,7 @@ namespace {
 constexpr const char* kFormats = "elf|raw|lime|kdump-zlib|kdump-zstd";
 constexpr std::uint64_t kAtOnce = 4 << 20;  // compared at once
 
-struct Options {
+struct ConvertArgs {
   std::optional<std::string> in;
   std::optional<std::string> out;
   std::optional<std::string> format = "elf";
@@ -113,7 +113,7 @@ Result<Converted> convert(Session& session, Vm& vm, const std::string& file, boo
   return result;
 }
 
-Outcome run(Session& session, const Options& options) {
+Outcome run_convert(Session& session, const ConvertArgs& options) {
   if (!options.in || options.in->empty()) session.wrong("IN is required");
   const std::string file = session.new_file("OUT", options.out);
   const auto format = param::Value<ImageFormat>::parse(*options.format);
@@ -134,8 +134,8 @@ Outcome run(Session& session, const Options& options) {
                   result->is_verified ? ", and read it again" : ""));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_convert(CLI::App& app) {
+  auto options = std::make_shared<ConvertArgs>();
   add_text(app, "IN", options->in, "The image to read; a file, or a vmi:// URL");
   add_text(app, "OUT", options->out, "Where to; a file there is replaced in the end");
   add_text(app, "--format", options->format,
@@ -144,7 +144,7 @@ Run declare(CLI::App& app) {
   add_flag(app, "--json", options->json,
            "One object {file, format, bytes, file_size, padded, unreadable, vcpus, vmcoreinfo, "
            "verified}");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_convert(session, *options); };
 }
 
 }  // namespace
@@ -152,6 +152,6 @@ Run declare(CLI::App& app) {
 const Command kConvert{.name = "convert",
                        .summary = "Write a memory image in another format",
                        .takes_target = false,
-                       .declare = declare};
+                       .declare = declare_convert};
 
 }  // namespace microvmi::tool

@@ -11,7 +11,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct DriversArgs {
   bool json = false;
   std::optional<std::string> name;
 };
@@ -104,7 +104,7 @@ std::string to_lines(const std::vector<DriverInfo>& wanted, const Request& reque
   return out;
 }
 
-Outcome run(Session& session, const Options& options) {
+Outcome run_drivers(Session& session, const DriversArgs& options) {
   std::vector<DriverInfo> wanted(drivers().begin(), drivers().end());
   if (options.name) {
     const auto driver = param::Value<DriverType>::parse(*options.name);
@@ -122,12 +122,12 @@ Outcome run(Session& session, const Options& options) {
   return session.out().write(text);
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_drivers(CLI::App& app) {
+  auto options = std::make_shared<DriversArgs>();
   add_text(app, "NAME", options->name, "Only this driver, with all its parameters");
   add_flag(app, "--json", options->json,
            "A list of {name, summary, available, reason, params, connectors}");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_drivers(session, *options); };
 }
 
 }  // namespace
@@ -136,6 +136,6 @@ const Command kDrivers{
     .name = "drivers",
     .summary = "List the drivers and whether they could be used, with the parameters given",
     .takes_target = false,
-    .declare = declare};
+    .declare = declare_drivers};
 
 }  // namespace microvmi::tool

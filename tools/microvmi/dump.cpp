@@ -16,7 +16,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct DumpArgs {
   std::optional<std::string> file;
   std::optional<std::string> format = "elf";
   bool pause = false;
@@ -92,7 +92,7 @@ Json to_json(const DumpResult& result, ImageFormat format, bool paused) {
 }
 
 Outcome tell(Session& session, const Vm& vm, const DumpResult& result, ImageFormat format,
-             const Options& options) {
+             const DumpArgs& options) {
   const DumpReport& report = result.report;
   note_losses(vm.info(), report);
   if (options.json) {
@@ -117,13 +117,13 @@ std::string numbered(const std::string& file, std::uint64_t number, std::uint64_
   return out.string();
 }
 
-Result<DumpResult> one_dump(Session& session, Vm& vm, const Write& write, const Options& options,
+Result<DumpResult> one_dump(Session& session, Vm& vm, const Write& write, const DumpArgs& options,
                             const std::string& file, ImageFormat format) {
   return options.pause ? dump_paused(session, vm, write, file, format)
                        : dump_now(session, write, file, format);
 }
 
-Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan& plan) {
+Outcome run_series(Session& session, Vm& vm, const DumpArgs& options, const Plan& plan) {
   auto series = DumpSeries::begin(vm);
   if (!series) return failed(series.error());
   const Write write = [&](const std::string& file, const DumpOptions& how) {
@@ -143,7 +143,7 @@ Outcome run_series(Session& session, Vm& vm, const Options& options, const Plan&
   return {};
 }
 
-Plan plan_of(Session& session, const Options& options) {
+Plan plan_of(Session& session, const DumpArgs& options) {
   Plan plan;
   plan.file = session.new_file("-o FILE", options.file);
   const auto format = param::Value<ImageFormat>::parse(*options.format);
@@ -159,7 +159,7 @@ Plan plan_of(Session& session, const Options& options) {
   return plan;
 }
 
-Outcome run(Session& session, const Options& options) {
+Outcome run_dump(Session& session, const DumpArgs& options) {
   const Plan plan = plan_of(session, options);
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
@@ -174,8 +174,8 @@ Outcome run(Session& session, const Options& options) {
   return tell(session, *vm, *result, plan.format, options);
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_dump(CLI::App& app) {
+  auto options = std::make_shared<DumpArgs>();
   add_text(app, "-o,--output", options->file, "Where to; a file there is replaced in the end",
            "FILE");
   add_text(app, "--format", options->format,
@@ -189,7 +189,7 @@ Run declare(CLI::App& app) {
   add_flag(app, "--json", options->json,
            "One object {file, format, bytes, file_size, padded, unreadable, reused, "
            "first_unreadable, vcpus, vmcoreinfo, paused, milliseconds}; with --every one a line");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_dump(session, *options); };
 }
 
 }  // namespace
@@ -197,6 +197,6 @@ Run declare(CLI::App& app) {
 const Command kDump{.name = "dump",
                     .summary = "Write all of a guest's memory to a file",
                     .takes_target = true,
-                    .declare = declare};
+                    .declare = declare_dump};
 
 }  // namespace microvmi::tool

@@ -11,7 +11,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct EventsArgs {
   std::vector<std::string> breakpoints;
   std::vector<std::string> watchpoints;
   std::optional<std::string> vcpu;
@@ -22,15 +22,15 @@ struct Options {
   bool json = false;
 };
 
-struct Plan {
+struct EventsPlan {
   std::vector<Intercept> intercepts;
   VcpuId vcpu = kEveryVcpu;
   std::optional<std::uint64_t> count;
   Wait wait;
 };
 
-Plan plan_of(Session& session, const Options& options) {
-  Plan plan;
+EventsPlan events_plan_of(Session& session, const EventsArgs& options) {
+  EventsPlan plan;
   using Kind = Breakpoint::Kind;
   for (const std::string& text : options.breakpoints)
     plan.intercepts.emplace_back(
@@ -68,14 +68,14 @@ Outcome tell(Session& session, const Vm& vm, Event event, bool json) {
   return answered ? Outcome{} : failed(answered.error());
 }
 
-Outcome over(Errc why, const Plan& plan, std::uint64_t told) {
+Outcome over(Errc why, const EventsPlan& plan, std::uint64_t told) {
   const std::string so_far = fmt::format("{} event{} came", told, told == 1 ? "" : "s");
   if (!plan.count) return {};  // to be ended is how it ends
   return failed(fmt::format("{}: {} of {}", why == Errc::cancelled ? "interrupted" : "timed_out",
                             so_far, *plan.count));
 }
 
-Outcome listen(Session& session, Vm& vm, const Plan& plan, bool json) {
+Outcome listen(Session& session, Vm& vm, const EventsPlan& plan, bool json) {
   for (std::uint64_t told = 0; told != plan.count.value_or(UINT64_MAX); ++told) {
     auto event = vm.next_event(plan.wait);
     if (!event) {
@@ -89,7 +89,7 @@ Outcome listen(Session& session, Vm& vm, const Plan& plan, bool json) {
 }
 
 // What could not be undone is told beside what came of the rest.
-Outcome release(Vm& vm, const Plan& plan, std::size_t set, Outcome result) {
+Outcome release(Vm& vm, const EventsPlan& plan, std::size_t set, Outcome result) {
   for (std::size_t i = 0; i < set; ++i) {
     const auto released = vm.release(plan.vcpu, plan.intercepts[i]);
     if (released || released.error().code == Errc::disconnected) continue;
@@ -100,8 +100,8 @@ Outcome release(Vm& vm, const Plan& plan, std::size_t set, Outcome result) {
   return result;
 }
 
-Outcome run(Session& session, const Options& options) {
-  Plan plan = plan_of(session, options);
+Outcome run_events(Session& session, const EventsArgs& options) {
+  EventsPlan plan = events_plan_of(session, options);
   const auto time =
       options.time ? std::optional(seconds_of(session, "--timeout", *options.time)) : std::nullopt;
   const auto request = session.request();
@@ -120,8 +120,8 @@ Outcome run(Session& session, const Options& options) {
   return release(*vm, plan, set, std::move(result));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_events(CLI::App& app) {
+  auto options = std::make_shared<EventsArgs>();
   add_texts(app, "--breakpoint", options->breakpoints,
             "Before the instruction at this virtual address; may be repeated", "GVA");
   add_flag(app, "--hardware", options->hardware, "Breakpoints in debug registers, not in memory");
@@ -134,7 +134,7 @@ Run declare(CLI::App& app) {
   add_text(app, "--timeout", options->time, "End after this time", "SECONDS");
   add_flag(app, "--json", options->json,
            "One object {vcpu, kind, gva, gpa, registers} for each event, each on a line");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_events(session, *options); };
 }
 
 }  // namespace
@@ -142,6 +142,6 @@ Run declare(CLI::App& app) {
 const Command kEvents{.name = "events",
                       .summary = "Tell when a guest reaches or touches an address, or each step",
                       .takes_target = true,
-                      .declare = declare};
+                      .declare = declare_events};
 
 }  // namespace microvmi::tool

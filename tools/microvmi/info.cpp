@@ -9,11 +9,11 @@
 namespace microvmi::tool {
 namespace {
 
-const char* name_of(MemoryRegion::Kind kind) {
+const char* kind_name(MemoryRegion::Kind kind) {
   return kind == MemoryRegion::Kind::ram ? "ram" : "rom";
 }
 
-const char* name_of(Capability capability) {
+const char* capability_name(Capability capability) {
   return kCapabilityNames[static_cast<std::size_t>(capability)];
 }
 
@@ -23,9 +23,9 @@ Json to_json(Vm& vm) {
   Json regions = Json::array();
   for (const MemoryRegion& region : map->regions)
     regions.push_back(
-        {{"gpa", to_integer(region.gpa)}, {"size", region.size}, {"kind", name_of(region.kind)}});
+        {{"gpa", to_integer(region.gpa)}, {"size", region.size}, {"kind", kind_name(region.kind)}});
   Json capabilities = Json::array();
-  for (const Capability one : vm.capabilities()) capabilities.push_back(name_of(one));
+  for (const Capability one : vm.capabilities()) capabilities.push_back(capability_name(one));
   Json facts = Json::object();
   for (const Fact& fact : info.facts)
     std::visit([&](const auto& value) { facts[fact.name] = value; }, fact.value);
@@ -62,7 +62,7 @@ std::string map_text(const MemoryMap& map) {
   for (const MemoryRegion& region : map.regions) {
     total += region.size;
     out += fmt::format("  {:#014x} - {:#014x}  {}  {}\n", to_integer(region.gpa),
-                       to_integer(region.end()), name_of(region.kind), human_size(region.size));
+                       to_integer(region.end()), kind_name(region.kind), human_size(region.size));
   }
   return line("memory", fmt::format("{} in {} region{}{}", human_size(total), map.regions.size(),
                                     map.regions.size() == 1 ? "" : "s",
@@ -79,13 +79,13 @@ std::string to_lines(Vm& vm) {
                     map_text(*vm.memory().map());
   std::string capabilities;
   for (const Capability one : vm.capabilities())
-    capabilities += (capabilities.empty() ? "" : ", ") + std::string(name_of(one));
+    capabilities += (capabilities.empty() ? "" : ", ") + std::string(capability_name(one));
   out += line("capabilities", capabilities.empty() ? "reading memory alone" : capabilities);
   for (const Fact& fact : info.facts) out += line(printable(fact.name), text_of(fact));
   return out;
 }
 
-Run declare(CLI::App& app) {
+Run declare_info(CLI::App& app) {
   auto json = std::make_shared<bool>(false);
   add_flag(app, "--json", *json,
            "One object {driver, connector, vm_name, pid, vcpus, end_of_memory, map, map_exact, "
@@ -104,6 +104,6 @@ Run declare(CLI::App& app) {
 const Command kInfo{.name = "info",
                     .summary = "Tell what is known of a guest: memory map, capabilities, facts",
                     .takes_target = true,
-                    .declare = declare};
+                    .declare = declare_info};
 
 }  // namespace microvmi::tool

@@ -10,7 +10,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct ParamsArgs {
   bool json = false;
   bool explain = false;
 };
@@ -54,8 +54,8 @@ std::string to_lines(const std::vector<Explained>& rows) {
   return out;
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_params(CLI::App& app) {
+  auto options = std::make_shared<ParamsArgs>();
   add_flag(app, "--json", options->json, "As a list of objects, the shape that drivers --json has");
   add_flag(app, "--explain", options->explain,
            "What is in force, from which source, and what it overruled");
@@ -76,6 +76,6 @@ Run declare(CLI::App& app) {
 const Command kParams{.name = "params",
                       .summary = "List every parameter, or with --explain what is in force",
                       .takes_target = true,
-                      .declare = declare};
+                      .declare = declare_params};
 
 }  // namespace microvmi::tool

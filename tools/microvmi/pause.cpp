@@ -9,7 +9,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct PauseArgs {
   std::optional<std::string> time;
   bool json = false;
 };
@@ -19,7 +19,7 @@ struct States {
   bool after;
 };
 
-Outcome report(Session& session, const Options& options, States states, const std::string& text) {
+Outcome report(Session& session, const PauseArgs& options, States states, const std::string& text) {
   if (options.json)
     return session.out().write(
         to_text(Json{{"was_running", states.before}, {"running", states.after}}));
@@ -27,7 +27,7 @@ Outcome report(Session& session, const Options& options, States states, const st
 }
 
 // A guard holds this one: the guest runs again however this program ends.
-Outcome pause_for(Session& session, Vm& vm, const Options& options,
+Outcome pause_for(Session& session, Vm& vm, const PauseArgs& options,
                   std::chrono::milliseconds time) {
   const auto before = vm.running();
   if (!before) return failed(before.error());
@@ -43,7 +43,7 @@ Outcome pause_for(Session& session, Vm& vm, const Options& options,
 }
 
 // Through the driver itself, as a Vm would resume what it paused.
-Outcome pause_for_good(Session& session, Vm& vm, const Options& options) {
+Outcome pause_for_good(Session& session, Vm& vm, const PauseArgs& options) {
   const auto before = vm.running();
   if (!before) return failed(before.error());
   if (!*before) return report(session, options, {false, false}, "the guest was paused already");
@@ -58,7 +58,7 @@ Outcome pause_for_good(Session& session, Vm& vm, const Options& options) {
                 "the guest is paused; microvmi resume lets it run again");
 }
 
-Outcome run_pause(Session& session, const Options& options) {
+Outcome run_pause(Session& session, const PauseArgs& options) {
   const auto time =
       options.time ? std::optional(seconds_of(session, "--for", *options.time)) : std::nullopt;
   const auto request = session.request();
@@ -68,7 +68,7 @@ Outcome run_pause(Session& session, const Options& options) {
   return time ? pause_for(session, *vm, options, *time) : pause_for_good(session, *vm, options);
 }
 
-Outcome run_resume(Session& session, const Options& options) {
+Outcome run_resume(Session& session, const PauseArgs& options) {
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
   auto vm = session.open(*request);
@@ -81,7 +81,7 @@ Outcome run_resume(Session& session, const Options& options) {
 }
 
 Run declare_pause(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PauseArgs>();
   add_text(app, "--for", options->time,
            "Let it run again after this time, and also when this program is killed", "SECONDS");
   add_flag(app, "--json", options->json, "One object {was_running, running}");
@@ -89,7 +89,7 @@ Run declare_pause(CLI::App& app) {
 }
 
 Run declare_resume(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PauseArgs>();
   add_flag(app, "--json", options->json, "One object {was_running, running}");
   return [options](Session& session) { return run_resume(session, *options); };
 }

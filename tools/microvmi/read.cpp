@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::uint64_t kPiece = 1ULL << 20;  // read and printed at a time
 
-struct Options {
+struct ReadArgs {
   std::optional<std::string> gpa;
   std::optional<std::string> length;
   std::optional<std::string> pad;
@@ -30,7 +30,7 @@ struct Range {
   std::optional<std::byte> pad{};
 };
 
-Range range_of(Session& session, Options& options) {
+Range range_of(Session& session, ReadArgs& options) {
   const char* name = options.kind.is_virtual ? "the virtual address" : "GPA";
   Range range{.start = session.number(name, options.gpa),
               .length = session.number("LENGTH", options.length)};
@@ -95,7 +95,7 @@ Outcome check_all(Session& session, Vm& vm, GuestBytes& memory, const Range& ran
 
 class Printer {
  public:
-  Printer(Output& out, const Options& options, const Range& range)
+  Printer(Output& out, const ReadArgs& options, const Range& range)
       : out_(out), options_(options), range_(range), view_(range.start) {}
 
   Outcome begin() {
@@ -114,7 +114,7 @@ class Printer {
 
  private:
   Output& out_;
-  const Options& options_;
+  const ReadArgs& options_;
   const Range& range_;
   HexView view_;
 };
@@ -124,7 +124,7 @@ Transferred read_piece(GuestBytes& memory, std::uint64_t address, std::span<std:
   return range.pad ? memory.read_padded(address, into, *range.pad) : memory.read(address, into);
 }
 
-Outcome print(Session& session, GuestBytes& memory, const Options& options, const Range& range) {
+Outcome print(Session& session, GuestBytes& memory, const ReadArgs& options, const Range& range) {
   Printer printer(session.out(), options, range);
   std::vector<std::byte> buffer(std::min(range.length, kPiece));
   for (std::uint64_t done = 0; done != range.length;) {
@@ -143,7 +143,7 @@ Outcome print(Session& session, GuestBytes& memory, const Options& options, cons
   return printer.end();
 }
 
-Outcome run(Session& session, Options& options) {
+Outcome run_read(Session& session, ReadArgs& options) {
   const Range range = range_of(session, options);
   const auto request = session.request();
   if (!request) return std::unexpected(request.error());
@@ -156,20 +156,20 @@ Outcome run(Session& session, Options& options) {
   return print(session, memory, options, range);
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_read(CLI::App& app) {
+  auto options = std::make_shared<ReadArgs>();
   add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
   add_text(app, "LENGTH", options->length, "How many bytes");
   add_flag(app, "--raw", options->raw, "The bytes themselves");
   add_flag(app, "--json", options->json, "One object {gpa or gva, length, hex}");
   add_text(app, "--pad", options->pad, "Put this byte where there is no memory", "BYTE");
   options->kind.declare(app);
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_read(session, *options); };
 }
 
 }  // namespace
 
 const Command kRead{
-    .name = "read", .summary = "Print guest memory", .takes_target = true, .declare = declare};
+    .name = "read", .summary = "Print guest memory", .takes_target = true, .declare = declare_read};
 
 }  // namespace microvmi::tool

@@ -10,7 +10,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct RegsArgs {
   std::optional<std::string> vcpu;
   std::vector<std::string> set;
   bool json = false;
@@ -72,7 +72,7 @@ std::string to_lines(const std::vector<Vcpu>& vcpus) {
   return out;
 }
 
-Outcome run(Session& session, const Options& options) {
+Outcome run_regs(Session& session, const RegsArgs& options) {
   auto vcpu = vcpu_of(session, options.vcpu);
   const Registers wanted = wanted_of(session, options.set);
   const auto request = session.request();
@@ -88,14 +88,14 @@ Outcome run(Session& session, const Options& options) {
   return session.out().write(options.json ? to_text(to_json(*vcpus)) : to_lines(*vcpus));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_regs(CLI::App& app) {
+  auto options = std::make_shared<RegsArgs>();
   add_text(app, "--vcpu", options->vcpu, "This vCPU alone; else all of them", "N");
   add_texts(app, "--set", options->set,
             "Write a register of vCPU N, else of vCPU 0, and print that vCPU; may be repeated",
             "NAME=VALUE");
   add_flag(app, "--json", options->json, "A list of {vcpu, registers, unknown}");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_regs(session, *options); };
 }
 
 }  // namespace
@@ -103,6 +103,6 @@ Run declare(CLI::App& app) {
 const Command kRegs{.name = "regs",
                     .summary = "Print, or write, the registers of a guest's vCPUs",
                     .takes_target = true,
-                    .declare = declare};
+                    .declare = declare_regs};
 
 }  // namespace microvmi::tool

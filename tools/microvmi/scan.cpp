@@ -61,12 +61,12 @@ bool is_asked_for(const Found& one, const Request& request) {
          (!vm_name || one.vm_name == *vm_name) && (!pid || one.pid == pid->value());
 }
 
-struct Options {
+struct ScanArgs {
   bool json = false;
   bool quick = false;
 };
 
-Outcome run(Session& session, const Options& options) {
+Outcome run_scan(Session& session, const ScanArgs& options) {
   auto request = session.request();
   if (!request) return std::unexpected(std::move(request.error()));
   ScanOptions scanning{
@@ -80,12 +80,12 @@ Outcome run(Session& session, const Options& options) {
   return session.out().write(to_table(rows));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_scan(CLI::App& app) {
+  auto options = std::make_shared<ScanArgs>();
   add_flag(app, "--json", options->json,
            "A list of {driver, connector, vm_name, pid, running, vcpus, facts, params}");
   add_flag(app, "--quick", options->quick, "Ask no monitor: faster, and STATE stays unknown");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_scan(session, *options); };
 }
 
 }  // namespace
@@ -93,6 +93,6 @@ Run declare(CLI::App& app) {
 const Command kScan{.name = "scan",
                     .summary = "List the guests that could be opened now, preferred way first",
                     .takes_target = false,
-                    .declare = declare};
+                    .declare = declare_scan};
 
 }  // namespace microvmi::tool

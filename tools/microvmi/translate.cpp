@@ -9,7 +9,7 @@
 namespace microvmi::tool {
 namespace {
 
-struct Options {
+struct TranslateArgs {
   std::optional<std::string> gva;
   SpaceOptions space;
   bool json = false;
@@ -37,7 +37,7 @@ std::string to_lines(const Translation& found, const AddressSpace& space, std::u
   return out;
 }
 
-Outcome run(Session& session, Options& options) {
+Outcome run_translate(Session& session, TranslateArgs& options) {
   const std::uint64_t gva = session.number("GVA", options.gva);
   options.space.check(session);
   const auto request = session.request();
@@ -52,13 +52,13 @@ Outcome run(Session& session, Options& options) {
                                           : to_lines(*found, *space, gva));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_translate(CLI::App& app) {
+  auto options = std::make_shared<TranslateArgs>();
   add_text(app, "GVA", options->gva, "Guest virtual address");
   options->space.declare(app);
   add_flag(app, "--json", options->json,
            "One object {gpa, page_size, writable, user, executable, levels}");
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_translate(session, *options); };
 }
 
 }  // namespace
@@ -66,6 +66,6 @@ Run declare(CLI::App& app) {
 const Command kTranslate{.name = "translate",
                          .summary = "Tell where a guest virtual address is in physical memory",
                          .takes_target = true,
-                         .declare = declare};
+                         .declare = declare_translate};
 
 }  // namespace microvmi::tool

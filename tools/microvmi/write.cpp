@@ -14,9 +14,9 @@
 namespace microvmi::tool {
 namespace {
 
-constexpr std::size_t kPiece = 1UL << 20;
+constexpr std::size_t kWritePiece = 1UL << 20;
 
-struct Options {
+struct WriteArgs {
   std::optional<std::string> gpa;
   std::optional<std::string> hex;
   AddressKind kind;
@@ -89,7 +89,7 @@ Result<std::size_t> read_stdin(std::span<std::byte> into, const Session& session
 }
 
 Outcome copy_stdin(Session& session, Writer& writer) {
-  std::vector<std::byte> buffer(kPiece);
+  std::vector<std::byte> buffer(kWritePiece);
   while (true) {
     const auto size = read_stdin(buffer, session);
     if (!size) return failed(size.error().text + writer.so_far());
@@ -99,7 +99,7 @@ Outcome copy_stdin(Session& session, Writer& writer) {
   return writer.written() == 0 ? failed("standard input is empty: nothing was written") : Outcome{};
 }
 
-Outcome run(Session& session, Options& options) {
+Outcome run_write(Session& session, WriteArgs& options) {
   const std::uint64_t start =
       session.number(options.kind.is_virtual ? "the virtual address" : "GPA", options.gpa);
   options.kind.check(session);
@@ -126,13 +126,13 @@ Outcome run(Session& session, Options& options) {
   return session.out().write(fmt::format("wrote {} bytes at {}\n", writer.written(), hex(start)));
 }
 
-Run declare(CLI::App& app) {
-  auto options = std::make_shared<Options>();
+Run declare_write(CLI::App& app) {
+  auto options = std::make_shared<WriteArgs>();
   add_text(app, "GPA", options->gpa, "Address of the first byte: physical, or virtual with --gva");
   add_text(app, "--hex", options->hex, "The bytes, as \"de ad be ef\"; else from stdin", "DIGITS");
   add_flag(app, "--json", options->json, "One object {gpa or gva, written}");
   options->kind.declare(app);
-  return [options](Session& session) { return run(session, *options); };
+  return [options](Session& session) { return run_write(session, *options); };
 }
 
 }  // namespace
@@ -140,6 +140,6 @@ Run declare(CLI::App& app) {
 const Command kWrite{.name = "write",
                      .summary = "Write bytes from stdin, or given as hexadecimal, to guest memory",
                      .takes_target = true,
-                     .declare = declare};
+                     .declare = declare_write};
 
 }  // namespace microvmi::tool
