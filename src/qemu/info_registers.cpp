@@ -84,8 +84,8 @@ std::uint64_t attributes_of(std::uint64_t flags) { return flags >> 8U & 0xF0FFU;
 class RegisterReader {
  public:
   Expected<void> take_line(std::string_view line) {
-    constexpr std::string_view kHead = "CPU#";
-    if (line.starts_with(kHead)) return begin(line.substr(kHead.size()));
+    constexpr std::string_view kTitle = "CPU#";
+    if (line.starts_with(kTitle)) return begin(line.substr(kTitle.size()));
     const std::size_t sign = line.find('=');
     if (states_.empty() || sign == std::string_view::npos) return {};
     const std::string_view name = without_spaces(line.substr(0, sign));

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t kStep =
     1 << 17;  // twice the largest chunk: no extent goes on into the next
 constexpr std::size_t kMostCached = 32 << 20;
-constexpr std::size_t kLargest = 65536;
+constexpr std::size_t kLargestChunk = 65536;
 
 // CRC-32C (RFC 3720, appendix B.4), a byte at a time.
 constexpr auto kTable = [] {
@@ -39,7 +39,7 @@ std::uint32_t masked_crc(std::span<const std::byte> bytes) {
 }  // namespace
 
 AvmlMemory::AvmlMemory(std::shared_ptr<const host::MappedFile> file)
-    : file_(std::move(file)), cache_(kLargest, kMostCached) {}
+    : file_(std::move(file)), cache_(kLargestChunk, kMostCached) {}
 
 Expected<std::unique_ptr<AvmlMemory>> AvmlMemory::make(const Source& source, AvmlChunks chunks) {
   std::unique_ptr<AvmlMemory> out(new AvmlMemory(source.file));

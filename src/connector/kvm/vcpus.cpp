@@ -12,6 +12,8 @@ namespace {
 // within some more.
 constexpr std::chrono::seconds kPatience{5};
 
+}  // namespace
+
 class HeldThreads final : public RunControl {
  public:
   explicit HeldThreads(host::KvmControl& control) : control_(control) {}
@@ -46,8 +48,6 @@ class SharedPage final : public RegisterAccess, public XsaveAccess {
  private:
   host::KvmControl& control_;
 };
-
-}  // namespace
 
 struct Vcpus::Parts {
   Parts(std::unique_ptr<host::KvmControl> opened, host::ProcessMemory& memory)

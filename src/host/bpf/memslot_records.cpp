@@ -17,9 +17,6 @@ constexpr std::uint32_t kMore = 1;       // of Kind::end
 constexpr std::uint32_t kChanged = 2;
 constexpr std::uint32_t kFaulted = 4;
 
-// The kernel's own bounds: KVM_USER_MEM_SLOTS is below 32768, for each of two address spaces.
-constexpr std::size_t kMostSlots = 2 * 32768;
-
 struct Record {
   Kind kind;
   std::uint32_t fd;

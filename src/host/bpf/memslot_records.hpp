@@ -16,6 +16,9 @@ inline constexpr std::uint32_t kSlotReadOnly = 1U << 1U;
 inline constexpr std::uint32_t kSlotGuestMemfd = 1U << 2U;
 inline constexpr std::uint32_t kSlotInvalid = 1U << 16U;
 
+// The kernel's own bound: KVM_USER_MEM_SLOTS is below 32768, for each of two address spaces.
+inline constexpr std::uint32_t kMostSlots = 2 * 32768;
+
 struct Memslot {
   std::uint64_t gpa = 0;
   std::uint64_t size = 0;

@@ -128,7 +128,6 @@ class LoadedReader final : public MemslotReader {
 
   // Passes until nothing is left to tell.
   Expected<MemslotRecords::State> read_into(MemslotRecords& records) {
-    constexpr std::uint32_t kMostSlots = 2 * 32768;  // KVM_USER_MEM_SLOTS, in two address spaces
     set_.first_slot = 0;
     for (std::uint32_t i = 0; i <= kMostSlots / set_.each_pass; ++i) {
       const auto bytes = pass();
