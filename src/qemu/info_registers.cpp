@@ -18,21 +18,22 @@ struct NamedReg {
   Reg reg;
 };
 
-// The second name is that of a vCPU that is not in 64-bit mode.
+// By name, for a binary search. The E names are of a vCPU that is not in 64-bit mode.
 constexpr std::array kNames{
-    NamedReg{"RAX", Reg::rax},    NamedReg{"EAX", Reg::rax}, NamedReg{"RBX", Reg::rbx},
-    NamedReg{"EBX", Reg::rbx},    NamedReg{"RCX", Reg::rcx}, NamedReg{"ECX", Reg::rcx},
-    NamedReg{"RDX", Reg::rdx},    NamedReg{"EDX", Reg::rdx}, NamedReg{"RSI", Reg::rsi},
-    NamedReg{"ESI", Reg::rsi},    NamedReg{"RDI", Reg::rdi}, NamedReg{"EDI", Reg::rdi},
-    NamedReg{"RBP", Reg::rbp},    NamedReg{"EBP", Reg::rbp}, NamedReg{"RSP", Reg::rsp},
-    NamedReg{"ESP", Reg::rsp},    NamedReg{"R8", Reg::r8},   NamedReg{"R9", Reg::r9},
-    NamedReg{"R10", Reg::r10},    NamedReg{"R11", Reg::r11}, NamedReg{"R12", Reg::r12},
-    NamedReg{"R13", Reg::r13},    NamedReg{"R14", Reg::r14}, NamedReg{"R15", Reg::r15},
-    NamedReg{"RIP", Reg::rip},    NamedReg{"EIP", Reg::rip}, NamedReg{"RFL", Reg::rflags},
-    NamedReg{"EFL", Reg::rflags}, NamedReg{"CR0", Reg::cr0}, NamedReg{"CR2", Reg::cr2},
-    NamedReg{"CR3", Reg::cr3},    NamedReg{"CR4", Reg::cr4}, NamedReg{"DR0", Reg::dr0},
-    NamedReg{"DR1", Reg::dr1},    NamedReg{"DR2", Reg::dr2}, NamedReg{"DR3", Reg::dr3},
-    NamedReg{"DR6", Reg::dr6},    NamedReg{"DR7", Reg::dr7}, NamedReg{"EFER", Reg::efer}};
+    NamedReg{"CR0", Reg::cr0}, NamedReg{"CR2", Reg::cr2},   NamedReg{"CR3", Reg::cr3},
+    NamedReg{"CR4", Reg::cr4}, NamedReg{"DR0", Reg::dr0},   NamedReg{"DR1", Reg::dr1},
+    NamedReg{"DR2", Reg::dr2}, NamedReg{"DR3", Reg::dr3},   NamedReg{"DR6", Reg::dr6},
+    NamedReg{"DR7", Reg::dr7}, NamedReg{"EAX", Reg::rax},   NamedReg{"EBP", Reg::rbp},
+    NamedReg{"EBX", Reg::rbx}, NamedReg{"ECX", Reg::rcx},   NamedReg{"EDI", Reg::rdi},
+    NamedReg{"EDX", Reg::rdx}, NamedReg{"EFER", Reg::efer}, NamedReg{"EFL", Reg::rflags},
+    NamedReg{"EIP", Reg::rip}, NamedReg{"ESI", Reg::rsi},   NamedReg{"ESP", Reg::rsp},
+    NamedReg{"R10", Reg::r10}, NamedReg{"R11", Reg::r11},   NamedReg{"R12", Reg::r12},
+    NamedReg{"R13", Reg::r13}, NamedReg{"R14", Reg::r14},   NamedReg{"R15", Reg::r15},
+    NamedReg{"R8", Reg::r8},   NamedReg{"R9", Reg::r9},     NamedReg{"RAX", Reg::rax},
+    NamedReg{"RBP", Reg::rbp}, NamedReg{"RBX", Reg::rbx},   NamedReg{"RCX", Reg::rcx},
+    NamedReg{"RDI", Reg::rdi}, NamedReg{"RDX", Reg::rdx},   NamedReg{"RFL", Reg::rflags},
+    NamedReg{"RIP", Reg::rip}, NamedReg{"RSI", Reg::rsi},   NamedReg{"RSP", Reg::rsp}};
+static_assert(std::ranges::is_sorted(kNames, {}, &NamedReg::text));
 
 struct Segment {
   std::string_view text;
@@ -78,6 +79,12 @@ std::optional<std::uint64_t> take_value(std::string_view& rest) {
   return value;
 }
 
+// Half of the text is of floating point.
+bool is_of_no_use(std::string_view line) {
+  return line.starts_with("FPR") || line.starts_with("XMM") || line.starts_with("YMM") ||
+         line.starts_with("ZMM");
+}
+
 // QEMU keeps the second word of the descriptor, limit bits and all (cpu-dump.c, "flags").
 std::uint64_t attributes_of(std::uint64_t flags) { return flags >> 8U & 0xF0FFU; }
 
@@ -87,7 +94,7 @@ class RegisterReader {
     constexpr std::string_view kTitle = "CPU#";
     if (line.starts_with(kTitle)) return begin(line.substr(kTitle.size()));
     const std::size_t sign = line.find('=');
-    if (states_.empty() || sign == std::string_view::npos) return {};
+    if (states_.empty() || sign == std::string_view::npos || is_of_no_use(line)) return {};
     const std::string_view name = without_spaces(line.substr(0, sign));
     if (const auto* one = find(kSegments, name)) return take_segment(*one, line, sign);
     if (const auto* one = find(kTables, name)) return take_table(*one, line, sign);
@@ -163,8 +170,8 @@ class RegisterReader {
       std::string_view name = without_spaces(rest.substr(0, sign));
       name.remove_prefix(std::min(name.size(), name.rfind(' ') + 1));
       rest.remove_prefix(sign + 1);
-      const auto* const known = find(kNames, name);
-      if (!known) continue;
+      const auto* const known = std::ranges::lower_bound(kNames, name, {}, &NamedReg::text);
+      if (known == kNames.end() || known->text != name) continue;
       const auto value = take_value(rest);
       if (!value) return nonsense(line);
       registers().set(known->reg, *value);

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "qemu/json.hpp"
+
 namespace microvmi::qemu {
 namespace {
 
@@ -29,11 +31,11 @@ Expected<std::vector<nlohmann::json>> Framer::feed(std::string_view bytes) {
     const auto ended = take(some);
     if (!ended) return std::unexpected(ended.error());
     if (!*ended) continue;
-    auto object = nlohmann::json::parse(message_, nullptr, /*allow_exceptions=*/false);
-    if (!object.is_object())
+    auto object = parse_json(message_);
+    if (!object || !object->is_object())
       return fail(Errc::protocol,
                   fmt::format("broken JSON: {:?}", std::string_view(message_).substr(0, 40)));
-    out.push_back(std::move(object));
+    out.push_back(*std::move(object));
     message_.clear();
     values_ = 0;
   }

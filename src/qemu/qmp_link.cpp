@@ -86,6 +86,7 @@ Expected<void> QmpLink::take_input() {
     if (!came) return std::unexpected(came.error());
     if (*came == 0) return {};
     if (auto done = session_.receive(std::string_view(buffer.data(), *came)); !done) return done;
+    if (*came < buffer.size()) return {};  // that was all; poll() tells of more
   }
   return {};
 }

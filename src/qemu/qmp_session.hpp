@@ -40,6 +40,7 @@ class Session {
   [[nodiscard]] Expected<void> take(const nlohmann::json& message);
   [[nodiscard]] Expected<void> take_greeting(const nlohmann::json& message);
   [[nodiscard]] Expected<void> take_reply(const nlohmann::json& message);
+  [[nodiscard]] bool is_awaited(const nlohmann::json* id) const;
   void write(const Command& command, Id id);
 
   Framer framer_;

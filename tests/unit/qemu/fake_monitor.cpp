@@ -62,8 +62,9 @@ std::string FakeLine::packet() {
 
 std::string FakeLine::answer(std::string_view result) {
   const auto command = nlohmann::json::parse(line(), nullptr, false);
-  if (!command.is_object() || !command.contains("id")) return {};
-  send("{\"return\": " + std::string(result) + ", \"id\": " + command["id"].dump() + "}\r\n");
+  if (!command.is_object()) return {};
+  const std::string id = command.contains("id") ? ", \"id\": " + command["id"].dump() : "";
+  send("{\"return\": " + std::string(result) + id + "}\r\n");
   return command.value("execute", "");
 }
 

@@ -166,11 +166,21 @@ TEST(QmpSimulatedTest, AnswersThatNobodyAskedFor) {
         << text;
 }
 
+TEST(QmpSimulatedTest, TheNegotiationHasNoId) {
+  EXPECT_EQ(code_of([](FakeLine& line) {
+              line.send(test::kGreeting);
+              EXPECT_EQ(line.line(), R"({"execute":"qmp_capabilities"})");
+              line.send("{\"return\": {}, \"id\": 0}\n");
+              line.idle();
+            }),
+            Errc::protocol);
+}
+
 TEST(QmpSimulatedTest, RefusedNegotiation) {
   const FakeMonitor fake([](FakeLine& line) {
     line.send(test::kGreeting);
     line.line();
-    line.send(R"({"id": 0, "error": {"class": "GenericError", "desc": "go away"}})");
+    line.send(R"({"error": {"class": "GenericError", "desc": "go away"}})");
     line.idle();
   });
   const auto answer = ask_fake(fake);
