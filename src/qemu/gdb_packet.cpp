@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
 namespace microvmi::qemu {
@@ -22,6 +23,10 @@ std::optional<unsigned> digit_of(char c) {
 }
 
 bool is_special(char c) { return c == '$' || c == '#' || c == kEscape || c == kRun; }
+
+std::size_t plain_part(std::string_view bytes) {
+  return static_cast<std::size_t>(std::ranges::find_if(bytes, is_special) - bytes.begin());
+}
 
 std::unexpected<Error> nonsense(const char* what) {
   return fail(Errc::protocol, std::string("gdb stub: ") + what);
@@ -45,14 +50,30 @@ std::string gdb_frame(std::string_view data) {
 
 Expected<std::vector<std::string>> GdbFramer::feed(std::string_view bytes) {
   std::vector<std::string> out;
-  for (const char c : bytes) {
-    const auto whole = take(c);
+  while (!bytes.empty()) {
+    const std::size_t plain = state_ == State::data ? plain_part(bytes) : 0;
+    if (plain != 0) {
+      if (auto taken = take_plain(bytes.substr(0, plain)); !taken)
+        return std::unexpected(std::move(taken.error()));
+      bytes.remove_prefix(plain);
+      continue;
+    }
+    const auto whole = take(bytes.front());
+    bytes.remove_prefix(1);
     if (!whole) return std::unexpected(whole.error());
     if (!*whole) continue;
     out.push_back(std::move(data_));
     data_.clear();
   }
   return out;
+}
+
+// Registers are a thousand bytes that mean themselves.
+Expected<void> GdbFramer::take_plain(std::string_view some) {
+  if (some.size() > kMaxGdbPacket - data_.size()) return nonsense("a packet that is too long");
+  for (const char c : some) sum_ = static_cast<std::uint8_t>(sum_ + static_cast<std::uint8_t>(c));
+  data_ += some;
+  return {};
 }
 
 Expected<bool> GdbFramer::take(char c) {
@@ -77,6 +98,7 @@ Expected<bool> GdbFramer::take_between(char c) {
   return false;
 }
 
+// The one character behind an escape, or one that does not mean itself.
 Expected<bool> GdbFramer::take_data(char c) {
   if (data_.size() >= kMaxGdbPacket) return nonsense("a packet that is too long");
   if (state_ == State::escape) {
@@ -86,10 +108,8 @@ Expected<bool> GdbFramer::take_data(char c) {
     state_ = State::escape;
   } else if (c == kRun) {
     state_ = State::run;
-  } else if (c == '$') {
-    return nonsense("a packet that begins within another");
   } else {
-    data_.push_back(c);
+    return nonsense("a packet that begins within another");
   }
   return false;
 }

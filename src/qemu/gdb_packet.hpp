@@ -29,6 +29,7 @@ class GdbFramer {
  private:
   enum class State : std::uint8_t { between, data, escape, run, first_digit, second_digit };
 
+  [[nodiscard]] Expected<void> take_plain(std::string_view some);
   [[nodiscard]] Expected<bool> take(char c);
   [[nodiscard]] Expected<bool> take_between(char c);
   [[nodiscard]] Expected<bool> take_data(char c);
