@@ -17,7 +17,12 @@ namespace microvmi::host {
 namespace {
 
 constexpr std::uint64_t kSyncNeeded = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
-constexpr std::chrono::microseconds kBeforeNextTry{200};
+// It may have been on its way into KVM_RUN; one that is busy is not kept from its work.
+constexpr std::chrono::microseconds kShortestNap{20};
+constexpr std::chrono::microseconds kLongestNap{200};
+// What a thread that was let go needs to be back in its guest. Stopped on the way it is of no use,
+// and its guest would not get on.
+constexpr std::chrono::microseconds kWayIn{20};
 
 std::int64_t run_fd(const Tracee& tracee) {
   const user_regs_struct& registers = tracee.registers();
@@ -39,6 +44,11 @@ Expected<void> check_free(const Process& process) {
                   {}, "end that debugger or other introspection program first");
   }
   return {};
+}
+
+void let_in(Wait::Clock::time_point let_go) {
+  while (Wait::Clock::now() < let_go + kWayIn) {
+  }
 }
 
 bool holds(const KvmVcpu& vcpu, std::int64_t fd) {
@@ -99,7 +109,10 @@ bool KvmControl::held() const {
 
 void KvmControl::take_place(std::uint32_t tid, int fd) {
   for (Vcpu& one : vcpus_)
-    if (holds(one.where, fd)) one.tid = tid;
+    if (holds(one.where, fd)) {
+      one.tid = tid;
+      one.call.reset();
+    }
 }
 
 // A thread that waits in KVM_RUN shows it in /proc; one that runs the guest has to be stopped to be
@@ -131,6 +144,15 @@ Expected<bool> KvmControl::identify(const Wait& wait) {
   return all_known();
 }
 
+Expected<TaskCall> KvmControl::call_of(Vcpu& vcpu) const {
+  if (!vcpu.call) {
+    auto opened = TaskCallFile::open(process_, vcpu.tid);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    vcpu.call = *std::move(opened);
+  }
+  return vcpu.call->read();
+}
+
 bool KvmControl::is_at_run(const Vcpu& vcpu, const Tracee& tracee) const {
   return holds(vcpu.where, run_fd(tracee));
 }
@@ -142,7 +164,7 @@ Expected<std::optional<Tracee>> KvmControl::try_to_stop(Vcpu& vcpu, const Wait& 
     if (!known) return std::unexpected(known.error());
     if (vcpu.tid == 0) return std::nullopt;
   }
-  const auto call = task_call(process_, vcpu.tid);
+  const auto call = call_of(vcpu);
   if (!call) {
     vcpu.tid = 0;
     if (!process_.alive()) return std::unexpected(process_.gone());
@@ -166,20 +188,34 @@ Expected<std::optional<Tracee>> KvmControl::try_to_stop(Vcpu& vcpu, const Wait& 
   return std::optional<Tracee>(*std::move(tracee));
 }
 
+// Whether it was stopped and the work done, whatever came of that.
+std::optional<Expected<void>> KvmControl::stopped_once(Vcpu& vcpu, const Wait& wait,
+                                                       const Work& work) {
+  let_in(vcpu.let_go);
+  auto tracee = try_to_stop(vcpu, wait);
+  if (!tracee) return std::unexpected(std::move(tracee.error()));
+  if (!*tracee) return std::nullopt;
+  return work({&**tracee, vcpu});
+}
+
 Expected<void> KvmControl::stopped(std::size_t index, const Wait& wait, const Work& work) {
   Vcpu& vcpu = vcpus_[index];
   if (vcpu.held) {
     if (!vcpu.held->held()) return std::unexpected(process_.gone());
     return work({&*vcpu.held, vcpu});
   }
-  while (true) {
-    auto tracee = try_to_stop(vcpu, wait);
-    if (tracee && *tracee) return work({&**tracee, vcpu});
+  for (auto nap = kShortestNap;; nap = std::min(2 * nap, kLongestNap)) {
+    bool worked = false;
+    const auto done = stopped_once(vcpu, wait, [&](Stopped at) {
+      worked = true;
+      return work(at);
+    });
+    vcpu.let_go = Wait::Clock::now();
     // Another program that traces it may be as quick as we are.
-    const bool busy = !tracee && tracee.error().code == Errc::busy;
-    if (!tracee && !busy) return std::unexpected(tracee.error());
+    const bool busy = !worked && done && !*done && done->error().code == Errc::busy;
+    if (done && !busy) return *done;
     if (const Errc over = wait.over(); over != Errc::none) {
-      if (busy) return std::unexpected(tracee.error());
+      if (busy) return *done;
       if (auto free = check_free(process_); !free) return free;
       return fail(over, fmt::format("the thread of vCPU {} does not come into KVM_RUN", index),
                   VcpuId{static_cast<std::uint32_t>(index)},
@@ -187,7 +223,7 @@ Expected<void> KvmControl::stopped(std::size_t index, const Wait& wait, const Wo
     }
     tracer_->let_go_of_all();
     if (!process_.alive()) return std::unexpected(process_.gone());
-    std::this_thread::sleep_for(kBeforeNextTry);
+    std::this_thread::sleep_for(nap);
   }
 }
 

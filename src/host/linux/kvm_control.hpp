@@ -18,6 +18,7 @@
 
 #include "host/linux/injection.hpp"
 #include "host/linux/kvm_vcpus.hpp"
+#include "host/linux/tasks.hpp"
 #include "host/linux/tracee.hpp"
 #include "microvmi/registers.hpp"
 
@@ -61,6 +62,8 @@ class KvmControl {
   struct Vcpu {
     KvmVcpu where{};
     std::uint32_t tid = 0;  // 0: not known yet
+    std::optional<TaskCallFile> call{};
+    Wait::Clock::time_point let_go{};
     std::optional<Tracee> held{};
     kvm_sync_regs state{};  // while it is held
   };
@@ -76,9 +79,12 @@ class KvmControl {
 
   // These run in jobs of the tracer.
   [[nodiscard]] Expected<void> stopped(std::size_t index, const Wait& wait, const Work& work);
+  [[nodiscard]] std::optional<Expected<void>> stopped_once(Vcpu& vcpu, const Wait& wait,
+                                                           const Work& work);
   [[nodiscard]] Expected<std::optional<Tracee>> try_to_stop(Vcpu& vcpu, const Wait& wait);
   [[nodiscard]] Expected<bool> identify(const Wait& wait);
   void take_place(std::uint32_t tid, int fd);
+  [[nodiscard]] Expected<TaskCall> call_of(Vcpu& vcpu) const;
   [[nodiscard]] bool is_at_run(const Vcpu& vcpu, const Tracee& tracee) const;
   [[nodiscard]] Expected<void> read_rest(Stopped at, Registers& registers, const Wait& wait);
   // Lets the thread go; false where not all came.

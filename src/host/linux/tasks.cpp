@@ -5,8 +5,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 #include <span>
@@ -91,6 +93,20 @@ Expected<TaskCall> task_call(const Process& process, std::uint32_t tid) {
   return text ? parse_task_call(*text) : std::unexpected(text.error());
 }
 
+Expected<TaskCallFile> TaskCallFile::open(const Process& process, std::uint32_t tid) {
+  const std::string path = path_of(process, tid, "syscall");
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file) return system_failure(errno, "cannot open " + path);
+  return TaskCallFile(std::move(file));
+}
+
+Expected<TaskCall> TaskCallFile::read() const {
+  std::array<char, 512> text;  // NOLINT(*-member-init): ten numbers, which are read into it
+  const ssize_t size = ::pread(file_.get(), text.data(), text.size(), 0);
+  if (size < 0) return system_failure(errno, "cannot read the system call of a thread");
+  return parse_task_call({text.data(), static_cast<std::size_t>(size)});
+}
+
 std::uint64_t parse_guest_ticks(std::string_view stat) {
   constexpr std::size_t kGuestTime = 43 - 3;  // the first word behind the name is field 3
   const std::size_t name_end = stat.rfind(')');
@@ -110,6 +126,11 @@ TaskStatus parse_task_status(std::string_view text) {
   while (!text.empty()) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
+    // There are sixty lines.
+    constexpr std::array<std::string_view, 4> kWanted{"Seccomp:", "TracerPid:", "x86_Thread",
+                                                      "voluntary_"};
+    if (std::ranges::none_of(kWanted, [line](auto name) { return line.starts_with(name); }))
+      continue;
     const auto words = words_of(line);
     if (words.size() < 2) continue;
     if (words[0] == "Seccomp:") out.seccomp = words[1] != "0";

@@ -10,8 +10,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "host/linux/descriptor.hpp"
 #include "host/linux/process.hpp"
 
 namespace microvmi::host {
@@ -29,6 +31,19 @@ struct TaskCall {
 };
 [[nodiscard]] Expected<TaskCall> parse_task_call(std::string_view text);
 [[nodiscard]] Expected<TaskCall> task_call(const Process& process, std::uint32_t tid);
+
+// The same of one thread again and again: opening a file of /proc takes longer than reading it.
+class TaskCallFile {
+ public:
+  [[nodiscard]] static Expected<TaskCallFile> open(const Process& process, std::uint32_t tid);
+  // Of the thread that it was opened for: a failure where that one has ended.
+  [[nodiscard]] Expected<TaskCall> read() const;
+
+ private:
+  explicit TaskCallFile(Descriptor file) : file_(std::move(file)) {}
+
+  Descriptor file_;
+};
 
 // Clock ticks that the thread spent in a guest, and how often it gave the processor up by itself:
 // fields 43 of its stat and voluntary_ctxt_switches of its status (proc_pid_stat(5)).

@@ -83,10 +83,11 @@ std::unexpected<Error> ended(const TaskId& task) {
   return fail(Errc::disconnected, name_of(task) + " has ended", {}, "open the guest again");
 }
 
-// A thread that runs on another processor stops within microseconds; one that waits for ours needs
-// us to sleep. Never by yielding: on a loaded host that costs the time slices of all others.
+// A thread that runs on another processor stops within microseconds, tens of them where KVM is
+// nested; one that waits for ours needs us to sleep. Never by yielding: on a loaded host that costs
+// the time slices of all others.
 void pause_between_looks(unsigned looks) {
-  constexpr unsigned kSpins = 64;
+  constexpr unsigned kSpins = 300;
   constexpr unsigned kLongest = 6;  // 20 us shifted by it
   if (looks < kSpins) return;
   std::this_thread::sleep_for(microseconds(20U << std::min((looks - kSpins) / 8, kLongest)));

@@ -2,11 +2,15 @@
 // A thread with one place for a job.
 #include "host/linux/tracer.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>  // NOLINT(modernize-deprecated-headers): pthread_sigmask is not in <csignal>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <system_error>
@@ -35,8 +39,32 @@ class AllSignalsBlocked {
 
 }  // namespace
 
+Expected<Tracer::Pipe> Tracer::Pipe::make() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) return system_failure(errno, "cannot make a pipe");
+  return Pipe{.out = Descriptor(ends[0]), .in = Descriptor(ends[1])};
+}
+
+void Tracer::Pipe::put() const {
+  const char byte = 0;
+  while (::write(in.get(), &byte, 1) < 0 && errno == EINTR) {
+  }
+}
+
+bool Tracer::Pipe::take() const {
+  char byte = 0;
+  ssize_t came = 0;
+  while ((came = ::read(out.get(), &byte, 1)) < 0 && errno == EINTR) {
+  }
+  return came == 1;
+}
+
 Expected<std::unique_ptr<Tracer>> Tracer::start() {
-  std::unique_ptr<Tracer> tracer(new Tracer);
+  auto begun = Pipe::make();
+  if (!begun) return std::unexpected(std::move(begun.error()));
+  auto done = Pipe::make();
+  if (!done) return std::unexpected(std::move(done.error()));
+  std::unique_ptr<Tracer> tracer(new Tracer(*std::move(begun), *std::move(done)));
   const AllSignalsBlocked blocked;  // the new thread inherits it
   try {
     tracer->thread_ = std::thread([&self = *tracer] { self.serve(); });
@@ -47,44 +75,36 @@ Expected<std::unique_ptr<Tracer>> Tracer::start() {
 }
 
 Tracer::~Tracer() {
-  {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-  }
-  changed_.notify_all();
+  begun_.in = Descriptor();
   if (thread_.joinable()) thread_.join();
 }
 
 void Tracer::run(const Job& job) {
   const std::lock_guard one_at_a_time(calls_);
-  std::unique_lock lock(mutex_);
   job_ = &job;
-  done_ = false;
-  changed_.notify_all();
-  changed_.wait(lock, [this] { return done_; });
+  begun_.put();
+  static_cast<void>(done_.take());
+}
+
+// Looks after what is left to do where nobody calls for a while.
+bool Tracer::is_called() const {
+  if (abandoned_.empty() && !meanwhile_) return true;
+  pollfd one{.fd = begun_.out.get(), .events = POLLIN, .revents = 0};
+  const auto patience = abandoned_.empty() ? kBetweenMeanwhiles : kBetweenLooks;
+  return ::poll(&one, 1, static_cast<int>(patience.count())) > 0;
 }
 
 void Tracer::serve() {
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // its naps are short; the system would round them up to 50 us
-  std::unique_lock lock(mutex_);
-  const auto called = [this] { return job_ != nullptr || ending_; };
   while (true) {
-    if (abandoned_.empty() && !meanwhile_)
-      changed_.wait(lock, called);
-    else if (!changed_.wait_for(lock, abandoned_.empty() ? kBetweenMeanwhiles : kBetweenLooks,
-                                called)) {
+    if (!is_called()) {
       let_go_of_all();
       if (meanwhile_) meanwhile_();
       continue;
     }
-    if (!job_) return;  // the end of this thread lets go of the rest
-    const Job& job = *job_;
-    lock.unlock();
-    job();
-    lock.lock();
-    job_ = nullptr;
-    done_ = true;
-    changed_.notify_all();
+    if (!begun_.take()) return;  // the end of this thread lets go of the rest
+    (*job_)();
+    done_.put();
   }
 }
 

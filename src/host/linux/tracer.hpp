@@ -5,13 +5,15 @@
 // signal is delivered to it. When this program dies, the kernel lets go of all that is traced.
 #pragma once
 
-#include <condition_variable>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
+#include "host/linux/descriptor.hpp"
 #include "microvmi/error.hpp"
 
 namespace microvmi::host {
@@ -40,15 +42,24 @@ class Tracer {
   void let_go_of_all();
 
  private:
-  Tracer() = default;
+  // A byte through a pipe wakes the other thread where this one is about to sleep, which a
+  // condition variable does not.
+  struct Pipe {
+    Descriptor out;
+    Descriptor in;
+    [[nodiscard]] static Expected<Pipe> make();
+    void put() const;
+    [[nodiscard]] bool take() const;  // false where nobody puts any more
+  };
+
+  Tracer(Pipe begun, Pipe done) : begun_(std::move(begun)), done_(std::move(done)) {}
   void serve();
+  [[nodiscard]] bool is_called() const;
 
   std::mutex calls_;  // held by who is in run()
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  const Job* job_ = nullptr;
-  bool done_ = false;
-  bool ending_ = false;
+  std::atomic<const Job*> job_ = nullptr;
+  Pipe begun_;  // the end of it ends the thread
+  Pipe done_;
   std::set<int> abandoned_;  // this one and the next: of the tracer's thread alone
   Job meanwhile_;
   std::thread thread_;

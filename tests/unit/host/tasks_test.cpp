@@ -3,9 +3,12 @@
 #include "host/linux/tasks.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <future>
+#include <thread>
 
 namespace microvmi::host {
 namespace {
@@ -65,6 +68,32 @@ TEST(TasksTest, OurOwnThreads) {
   EXPECT_NE(std::find(tasks->begin(), tasks->end(), static_cast<std::uint32_t>(::getpid())),
             tasks->end());
   EXPECT_TRUE(task_call(*own, static_cast<std::uint32_t>(::getpid())));
+}
+
+TEST(TasksTest, AFileIsOfOneThreadForEver) {
+  const auto own = Process::open(static_cast<std::uint32_t>(::getpid()));
+  ASSERT_TRUE(own);
+  std::promise<std::uint32_t> told;
+  std::promise<void> enough;
+  std::thread waits([&] {
+    told.set_value(static_cast<std::uint32_t>(::gettid()));
+    enough.get_future().wait();
+  });
+  const std::uint32_t tid = told.get_future().get();
+  const auto file = TaskCallFile::open(*own, tid);
+  ASSERT_TRUE(file) << to_text(file.error());
+  const auto in_futex = [&file] {
+    const auto call = file->read();
+    return call && !call->running && call->number == SYS_futex;
+  };
+  while (!in_futex()) std::this_thread::yield();
+  EXPECT_EQ(*file->read(), *task_call(*own, tid));
+  enough.set_value();
+  waits.join();
+  // The kernel sees a thread off a little after it was joined.
+  while (file->read()) std::this_thread::yield();
+  EXPECT_FALSE(file->read());
+  EXPECT_FALSE(TaskCallFile::open(*own, ~0U >> 1U));
 }
 
 }  // namespace
