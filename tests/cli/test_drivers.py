@@ -143,6 +143,18 @@ class ParamsTest(CliTest):
         self.assertEqual(rows["pid"]["values"], [])
         self.assertIsNone(rows["pid"]["origin"])
 
+    def test_an_image_is_not_in_force_where_the_command_line_names_a_live_guest(self):
+        self.env["MICROVMI_PARAM_MEMFLOW_COREDUMP_FILEPATH"] = "/image"
+        image = self.explained()["memflow.coredump.filepath"]
+        self.assertEqual((image["values"], image["dropped"]), (["/image"], []))
+        image = self.explained("--pid=1")["memflow.coredump.filepath"]
+        self.assertEqual((image["values"], image["origin"]), ([], None))
+        self.assertEqual([(one["value"], one["origin"]["source"], one["reason"])
+                          for one in image["dropped"]],
+                         [("/image", "environment", "the command line names a live guest")])
+        image = self.explained("--pid=1", "--memflow-coredump-filepath=/other")
+        self.assertEqual(image["memflow.coredump.filepath"]["values"], ["/other"])
+
     def test_a_stronger_source_decides_a_choice(self):
         self.file("config.toml", "[kvm]\nunix-socket = '/f'\n")
         rows = self.explained("--config=config.toml", "--kvm-vsock-port=5000")

@@ -54,6 +54,20 @@ std::string to_lines(const std::vector<Explained>& rows) {
   return out;
 }
 
+// As the driver is opened without them.
+void show_dropped(std::vector<Explained>& rows) {
+  for (Explained& row : rows) {
+    const bool given = row.origin && row.origin->source != param::Source::default_value;
+    if (!given || !row.key.starts_with("memflow.")) continue;
+    for (std::string& value : row.values)
+      row.dropped.push_back(
+          {.setting = {.key = row.key, .value = std::move(value), .origin = *row.origin},
+           .reason = "the command line names a live guest"});
+    row.values.clear();
+    row.origin.reset();
+  }
+}
+
 Run declare_params(CLI::App& app) {
   auto options = std::make_shared<ParamsArgs>();
   add_flag(app, "--json", options->json, "As a list of objects, the shape that drivers --json has");
@@ -66,7 +80,8 @@ Run declare_params(CLI::App& app) {
     if (!options->explain)
       return session.out().write(options->json ? param::json(every_init_arg())
                                                : param::help(every_init_arg()));
-    const auto rows = request->sources.explain();
+    auto rows = request->sources.explain();
+    if (request->image_dropped) show_dropped(rows);
     return session.out().write(options->json ? to_text(to_json(rows)) : to_lines(rows));
   };
 }

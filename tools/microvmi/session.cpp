@@ -55,7 +55,8 @@ void drop_weaker_images(Request& request) {
   const bool image_named = std::ranges::any_of(request.sources.explain(), [](const Explained& one) {
     return one.key.starts_with("memflow.") && stands_on_command_line(one);
   });
-  if (request.named != CommonInitParams{} && !image_named) memflow.reset();
+  request.image_dropped = request.named != CommonInitParams{} && !image_named;
+  if (request.image_dropped) memflow.reset();
 }
 
 // What TARGET was taken for, where it may have been meant as something else.

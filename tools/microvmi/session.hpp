@@ -28,7 +28,8 @@ struct Request {
   std::optional<DriverType> driver{};
   DriverParams sources{};
   DriverInitParams params{};
-  CommonInitParams named{};  // what of the common ones stands on the command line
+  CommonInitParams named{};    // what of the common ones stands on the command line
+  bool image_dropped = false;  // as these name a live guest, and a weaker source an image
   std::chrono::milliseconds timeout{};
   Target target{};
 };

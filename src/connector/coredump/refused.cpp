@@ -16,6 +16,9 @@ constexpr const char* kHibernationHint =
     "before "
     "into a raw image (imagecopy)";  // Volatility 3 has no reader for them
 constexpr const char* kUnpack = "unpack it first";
+// RFC 1950: window and method, then level and check.
+constexpr const char* kZlib = "packed by zlib";
+constexpr const char* kZlibHint = "pigz -d < PACKED > IMAGE unpacks it";
 
 constexpr std::array kRefused{
     Refused{0, "MDMP"sv, "a Windows user minidump, which holds one process and no physical memory",
@@ -53,6 +56,11 @@ constexpr std::array kRefused{
             "resume the guest and dump it: VBoxManage debugvm NAME dumpvmcore"},  // SSM.cpp
     Refused{0, "QFI\xfb"sv, "a qcow2 disk image, even where it has a snapshot with memory",
             "load the snapshot in QEMU, and dump its memory"},  // qcow2.txt
+    Refused{0, "\x38\x8d"sv, "packed by zlib, as LiME does it with compress=1", kZlibHint},
+    Refused{0, "\x78\x01"sv, kZlib, kZlibHint},
+    Refused{0, "\x78\x5e"sv, kZlib, kZlibHint},
+    Refused{0, "\x78\x9c"sv, kZlib, kZlibHint},
+    Refused{0, "\x78\xda"sv, kZlib, kZlibHint},
     Refused{0, "\x1f\x8b"sv, "packed by gzip", kUnpack},
     Refused{0,
             "\xfd"

@@ -63,6 +63,8 @@ TEST_F(ImageOpeningTest, OtherFormatsAreNamedWithWhatOpensThem) {
       {"\x7fVirtualBox SavedState V2.0", "is a saved state of VirtualBox", "dumpvmcore"},
       {"QFI\xfb", "is a qcow2 disk image", "snapshot"},
       {"\x1f\x8b\x08", "is packed by gzip", "unpack it first"},
+      {"\x38\x8d", "is packed by zlib, as LiME does it with compress=1", "pigz"},
+      {"\x78\x9c", "is packed by zlib", "pigz"},
   };
   for (const auto& [head, what, hint] : cases) {
     write(head);
