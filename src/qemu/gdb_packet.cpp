@@ -5,7 +5,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "host/linux/number.hpp"
 
 namespace microvmi::qemu {
 namespace {
@@ -159,10 +160,7 @@ std::string to_hex(std::string_view bytes) {
 }
 
 std::optional<std::uint64_t> hex_number(std::string_view text) {
-  std::uint64_t value = 0;
-  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value, 16);
-  if (ec != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
+  return host::number_of<std::uint64_t>(text, 16);
 }
 
 const char* trouble_of(const GdbStop& stop) {

@@ -48,7 +48,7 @@ void flatten(const Json& value, const std::string& prefix,
   }
 }
 
-Expected<Json> parse_json(std::string_view text) {
+Expected<Json> json_options(std::string_view text) {
   const auto shallow = [](int depth, Json::parse_event_t, Json&) { return depth <= kDeepest; };
   Json value = Json::parse(text, shallow, false);
   if (value.is_discarded() || !value.is_object())
@@ -61,7 +61,7 @@ Expected<Json> parse_json(std::string_view text) {
 Expected<Options> Options::parse(std::string_view text, std::string_view implied) {
   Options out;
   if (text.starts_with('{')) {
-    const auto value = parse_json(text);
+    const auto value = json_options(text);
     if (!value) return std::unexpected(value.error());
     flatten(*value, "", out.values_);
     return out;

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "host/linux/number.hpp"
+
 namespace microvmi::qemu {
 namespace {
 

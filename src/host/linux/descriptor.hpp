@@ -36,6 +36,7 @@ class Descriptor {
 // The whole file, or Errc::protocol where it is longer than `limit`. A process that is gone gives
 // Errc::not_found, whichever of open and read noticed.
 [[nodiscard]] Expected<std::string> read_text(const std::string& path, std::size_t limit);
+inline constexpr std::size_t kSmallFile = std::size_t{64} << 10;  // of /proc, with room to spare
 [[nodiscard]] Expected<std::string> read_link(const std::string& path);
 
 }  // namespace microvmi::host

@@ -19,7 +19,6 @@ namespace {
 // The kernel's own bound on argument strings is a quarter of the stack limit, 6 MiB at most
 // (fs/exec.c, bprm_stack_limits).
 constexpr std::size_t kArgvLimit = std::size_t{8} << 20;
-constexpr std::size_t kSmallFile = std::size_t{64} << 10;
 
 std::string path_of(std::uint32_t pid, const char* name) {
   return fmt::format("/proc/{}/{}", pid, name);

@@ -19,7 +19,6 @@
 namespace microvmi::host {
 namespace {
 
-constexpr std::size_t kTaskFile = std::size_t{64} << 10;
 // A VMM with more threads than this is none that we know.
 constexpr std::size_t kMostTasks = 65'536;
 
@@ -89,7 +88,7 @@ Expected<TaskCall> parse_task_call(std::string_view text) {
 }
 
 Expected<TaskCall> task_call(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "syscall"), kTaskFile);
+  const auto text = read_text(path_of(process, tid, "syscall"), kSmallFile);
   return text ? parse_task_call(*text) : std::unexpected(text.error());
 }
 
@@ -116,7 +115,7 @@ std::uint64_t parse_guest_ticks(std::string_view stat) {
 }
 
 Expected<std::uint64_t> guest_ticks(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "stat"), kTaskFile);
+  const auto text = read_text(path_of(process, tid, "stat"), kSmallFile);
   if (!text) return std::unexpected(text.error());
   return parse_guest_ticks(*text);
 }
@@ -144,13 +143,13 @@ TaskStatus parse_task_status(std::string_view text) {
 }
 
 Expected<TaskStatus> task_status(const Process& process, std::uint32_t tid) {
-  const auto text = read_text(path_of(process, tid, "status"), kTaskFile);
+  const auto text = read_text(path_of(process, tid, "status"), kSmallFile);
   if (!text) return std::unexpected(text.error());
   return parse_task_status(*text);
 }
 
 Expected<std::string> task_name(const Process& process, std::uint32_t tid) {
-  auto text = read_text(path_of(process, tid, "comm"), kTaskFile);
+  auto text = read_text(path_of(process, tid, "comm"), kSmallFile);
   if (text && text->ends_with('\n')) text->pop_back();
   return text;
 }

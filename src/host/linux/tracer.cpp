@@ -51,12 +51,10 @@ void Tracer::Pipe::put() const {
   }
 }
 
-bool Tracer::Pipe::take() const {
+void Tracer::Pipe::take() const {
   char byte = 0;
-  ssize_t came = 0;
-  while ((came = ::read(out.get(), &byte, 1)) < 0 && errno == EINTR) {
+  while (::read(out.get(), &byte, 1) < 0 && errno == EINTR) {
   }
-  return came == 1;
 }
 
 Expected<std::unique_ptr<Tracer>> Tracer::start() {
@@ -75,7 +73,8 @@ Expected<std::unique_ptr<Tracer>> Tracer::start() {
 }
 
 Tracer::~Tracer() {
-  begun_.in = Descriptor();
+  ending_ = true;
+  begun_.put();
   if (thread_.joinable()) thread_.join();
 }
 
@@ -83,7 +82,7 @@ void Tracer::run(const Job& job) {
   const std::lock_guard one_at_a_time(calls_);
   job_ = &job;
   begun_.put();
-  static_cast<void>(done_.take());
+  done_.take();
 }
 
 // Looks after what is left to do where nobody calls for a while.
@@ -102,9 +101,13 @@ void Tracer::serve() {
       if (meanwhile_) meanwhile_();
       continue;
     }
-    if (!begun_.take()) return;  // the end of this thread lets go of the rest
-    (*job_)();
-    done_.put();
+    begun_.take();
+    if (const Job* job = job_.exchange(nullptr)) {
+      (*job)();
+      done_.put();
+    } else if (ending_) {
+      return;  // the end of this thread lets go of the rest
+    }
   }
 }
 

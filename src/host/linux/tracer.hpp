@@ -49,7 +49,7 @@ class Tracer {
     Descriptor in;
     [[nodiscard]] static Expected<Pipe> make();
     void put() const;
-    [[nodiscard]] bool take() const;  // false where nobody puts any more
+    void take() const;
   };
 
   Tracer(Pipe begun, Pipe done) : begun_(std::move(begun)), done_(std::move(done)) {}
@@ -58,7 +58,8 @@ class Tracer {
 
   std::mutex calls_;  // held by who is in run()
   std::atomic<const Job*> job_ = nullptr;
-  Pipe begun_;  // the end of it ends the thread
+  std::atomic<bool> ending_ = false;
+  Pipe begun_;
   Pipe done_;
   std::set<int> abandoned_;  // this one and the next: of the tracer's thread alone
   Job meanwhile_;

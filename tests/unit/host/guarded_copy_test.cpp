@@ -150,6 +150,7 @@ class GuardDeathTest : public MappedFileTest {
     fill(4 * kPageSize);
     const auto file = MappedFile::open(path_);
     std::filesystem::resize_file(path_, kPageSize);
+    std::filesystem::remove_all(folder());  // nobody else does: the child ends here
     std::vector<std::byte> into(2 * kPageSize);
     if (file->copy(0, into) != kPageSize) ::_exit(1);
     const volatile std::byte lost = file->bytes()[2 * kPageSize];
@@ -199,6 +200,7 @@ TEST_F(GuardDeathTest, ASignalThatWasSentIsIgnoredWhereItWas) {
     std::signal(SIGBUS, SIG_IGN);
     fill(100);
     const auto file = MappedFile::open(path_);
+    std::filesystem::remove_all(folder());
     ::raise(SIGBUS);
     ::_exit(file ? 44 : 1);
   };
