@@ -199,19 +199,25 @@ TEST_F(StreamSimulatedTest, AMachineThatIsNotKnownIsNamed) {
 }
 
 TEST_F(StreamSimulatedTest, HugeBlocksCostNothing) {
-  image_ = {};
-  image_.text("QEVM").be(3, 4).be(7, 1).be(12, 4).text("pc-q35-7.2.0");
-  image_.be(1, 1).be(2, 4).be(3, 1).text("ram").be(0, 4).be(4, 4).be((1ULL << 50) | 4, 8);
-  block("pc.ram", 1ULL << 50);
-  image_.be(kEos, 8).be(2, 1).be(2, 4);
-  page((1ULL << 50) - kPage, first_);
-  end();
-  const auto vm = open_it();
-  if (!vm) {
-    EXPECT_EQ(vm.error().code, Errc::invalid_argument) << vm.error().message;
-    return;
-  }
-  EXPECT_EQ(vm->memory().map()->regions.size(), 1U);
+  const auto of_size = [this](std::uint64_t size) {
+    image_ = {};
+    image_.text("QEVM").be(3, 4).be(7, 1).be(12, 4).text("pc-q35-7.2.0");
+    image_.be(1, 1).be(2, 4).be(3, 1).text("ram").be(0, 4).be(4, 4).be(size | 4, 8);
+    block("pc.ram", size);
+    image_.be(kEos, 8).be(2, 1).be(2, 4);
+    page(size - kPage, first_);
+    end();
+    return open_it();
+  };
+  const auto vm = of_size(1ULL << 48);
+  ASSERT_TRUE(vm) << to_text(vm.error());
+  const auto map = vm->memory().map();
+  ASSERT_EQ(map->regions.size(), 1U);
+  EXPECT_EQ(map->regions[0].size, kPage);
+  EXPECT_EQ(read(*vm, to_integer(map->regions[0].gpa), kPage), first_);
+  const auto more = of_size(1ULL << 50);
+  ASSERT_FALSE(more);
+  EXPECT_THAT(to_text(more.error()), HasSubstr("more memory than an x86 machine can have"));
 }
 
 class LibvirtSaveSimulatedTest : public StreamSimulatedTest {
