@@ -104,6 +104,17 @@ TEST_F(DumpFailureTest, AGuestWithoutMemoryLeavesNothing) {
   EXPECT_FALSE(fs::exists(partial_));
 }
 
+// kdump counts pages in 32 bits.
+TEST_F(DumpFailureTest, MemoryThatAKdumpCannotCountIsRefusedBeforeAFileIsMade) {
+  constexpr std::uint64_t kEnd = std::uint64_t{16} << 40;
+  script_->map.regions.push_back({.gpa = Gpa{kEnd - kPageSize}, .size = kPageSize});
+  const DumpError error = failure(file_, {.format = ImageFormat::kdump_zlib});
+  EXPECT_EQ(error.code, Errc::not_supported);
+  EXPECT_THAT(error.message, HasSubstr("ends at 16 TiB or beyond"));
+  EXPECT_EQ(error.hint, "dump as elf");
+  EXPECT_FALSE(fs::exists(partial_));
+}
+
 TEST_F(DumpFailureTest, CancelledItSaysHowFarItCame) {
   std::stop_source stop;
   const DumpOptions options{.wait = {.stop = stop.get_token()}, .progress = [&](const auto& seen) {
