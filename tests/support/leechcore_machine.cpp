@@ -8,10 +8,11 @@
 #include <cstring>
 #include <fstream>
 
+#include "support/sizes.hpp"
+
 namespace microvmi::test {
 namespace {
 
-constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kHigh = std::uint64_t{1} << 32;
 constexpr std::uint64_t kLow = 0xa0000;
 constexpr std::uint64_t kFilled = 64 * kPageSize;

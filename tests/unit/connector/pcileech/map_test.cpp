@@ -2,6 +2,7 @@
 // Which memory map is believed: on the stand-in, and on a real LeechCore where one is named.
 #include <fstream>
 
+#include "support/sizes.hpp"
 #include "unit/connector/pcileech/machine.hpp"
 
 namespace microvmi::test {
@@ -11,8 +12,6 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Kind = LeechcoreMachine::Kind;
-
-constexpr std::uint64_t kMiB = 1 << 20;
 
 std::filesystem::path write_map(const LeechcoreMachine& machine, const std::string& text) {
   std::ofstream(machine.folder() / "map") << text;
