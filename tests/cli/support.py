@@ -62,6 +62,19 @@ def soon(condition, seconds=60):
     return True
 
 
+def guards(home):
+    """The guard processes of the tools that this test ran, by their pids: other tests run beside it."""
+    found = set()
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "exe").endswith("/microvmi-guard"):
+                if f"HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    found.add(int(entry.name))
+        except OSError:
+            pass
+    return found
+
+
 class CliTest(unittest.TestCase):
     maxDiff = None
 

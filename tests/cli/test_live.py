@@ -1,27 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commands on a real QEMU: names and pids, writing, dumps that pause, and programs that are killed."""
 import os
-import pathlib
 import signal
 import subprocess
 import time
 import unittest
 
 import qemu
-from support import CliTest, pattern, soon
-
-
-def guards(home):
-    """The guard processes of the tools that this test ran, by their pids: other tests run beside it."""
-    found = set()
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and os.readlink(entry / "exe").endswith("/microvmi-guard"):
-                if f"HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
-                    found.add(int(entry.name))
-        except OSError:
-            pass
-    return found
+from support import CliTest, guards, pattern, soon
 
 
 @unittest.skipUnless(qemu.PROGRAM, "there is no qemu-system-x86_64 on this machine")
