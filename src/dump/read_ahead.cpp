@@ -86,10 +86,14 @@ ReadAhead::~ReadAhead() {
 // False where nobody wants more.
 bool ReadAhead::run(const Piece& piece) {
   std::uint64_t done = 0;
+  std::uint64_t touched = 0;  // up to there
   while (done < piece.size) {
     Chunk* chunk = free_chunk();
     if (!chunk) return false;
-    const Touched next = next_run(memory_, piece.gpa + done, piece.size - done);
+    // Asked once for a run: the kernel looks at every page of it for the answer.
+    const Touched next = done < touched ? Touched{0, touched - done}
+                                        : next_run(memory_, piece.gpa + done, piece.size - done);
+    touched = done + next.size;
     const std::uint64_t size = next.skip != 0 ? next.skip : std::min(next.size, kChunk);
     chunk->piece = {piece.gpa + done, size, piece.offset + done, piece.kind};
     chunk->gone.clear();

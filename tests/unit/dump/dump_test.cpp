@@ -119,6 +119,12 @@ TEST_P(DumpTest, ProgressBeginsAtNothingGrowsAndEndsWithAll) {
   }
 }
 
+// For the answer the kernel may look at all pages that are left.
+TEST_P(DumpTest, WhatIsTouchedIsAskedOnceForARun) {
+  ASSERT_TRUE(dump_as(ImageFormat::elf));
+  EXPECT_EQ(script_->asked, 3);
+}
+
 TEST_P(DumpTest, TheFileIsForItsOwnerAlone) {
   ASSERT_TRUE(dump_as(ImageFormat::raw));
   struct stat status{};

@@ -22,6 +22,7 @@ struct Script {
   bool views = false;
   std::vector<Fact> facts{};
   std::atomic<bool> is_dead = false;       // every read fails: disconnected
+  std::atomic<int> asked = 0;              // how often, for what is touched
   std::function<void(Gpa)> before_read{};  // from any thread
 };
 
@@ -53,6 +54,10 @@ class ScriptedMemory final : public PhysicalMemory {
     return std::make_shared<MemoryMap>(script_->map);
   }
   Expected<void> refresh() override { return {}; }
+  Touched touched(Gpa, std::uint64_t size) const override {
+    ++script_->asked;
+    return {0, size};
+  }
   bool viewable() const override { return script_->views; }
   View view(Gpa gpa, std::size_t size) const override {
     const MemoryRegion* region = script_->map.find(gpa);
