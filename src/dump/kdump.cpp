@@ -9,7 +9,6 @@
 #include <bit>
 #include <charconv>
 #include <chrono>
-#include <cstring>
 
 #include "dump/bytes.hpp"
 #include "work/parallel.hpp"

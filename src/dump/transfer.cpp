@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 #include "dump/bytes.hpp"
 #include "dump/read_ahead.hpp"
