@@ -21,6 +21,11 @@ namespace {
 constexpr std::chrono::seconds kPersistence{60};
 constexpr std::chrono::milliseconds kBetweenTries{100};
 
+// How long QEMU has to take leave of a program that was killed: where it was carrying out a command
+// of it, two of its threads do so at once (tcp_chr_disconnect_locked in chardev/char-socket.c of
+// 7.2), and who is let in at that moment can crash it.
+constexpr std::chrono::milliseconds kFarewell{50};
+
 Message failed(const Error& error) {
   return {"failed", std::to_string(static_cast<unsigned>(error.code)), error.message, error.hint};
 }
@@ -44,6 +49,7 @@ class Session {
 
   // Resumes what was stopped, however long the monitor is held by another.
   void end() {
+    if (kept_ || stopped_) std::this_thread::sleep_for(kFarewell);
     const Wait wait = Wait::at_most(kPersistence);
     while (kept_ && wait.over() == Errc::none) {
       const auto done = qemu::repair(*kept_);

@@ -90,8 +90,9 @@ void remove_folder(const OwnStub& own) { remove_stub_folder(own.folder); }
 
 Expected<void> end_stub(const OwnStub& own, const AskHuman& ask) {
   const auto said = ask("gdbserver none");
+  if (!said) return std::unexpected(said.error());
   remove_folder(own);
-  return said ? Expected<void>{} : std::unexpected(said.error());
+  return {};
 }
 
 }  // namespace microvmi::qemu

@@ -35,10 +35,15 @@ class Qemu:
     def ask(self, command, **arguments):
         self.lines.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
         self.lines.flush()
-        while "return" not in (answer := json.loads(self.lines.readline())):
+        while True:
+            line = self.lines.readline()
+            if not line:
+                raise RuntimeError(f"QEMU is gone, with code {self.process.wait(10)}")
+            answer = json.loads(line)
             if "error" in answer:
                 raise RuntimeError(answer["error"])
-        return answer["return"]
+            if "return" in answer:
+                return answer["return"]
 
     def running(self):
         return self.ask("query-status")["running"]

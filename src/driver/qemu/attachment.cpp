@@ -123,6 +123,7 @@ Expected<void> Attachment::end_own_stub() {
   if (!own_) return {};
   auto ended =
       qemu::end_stub(*own_, [this](std::string_view line) { return monitors_.human(line); });
+  if (!ended) leave_to_guard();
   own_.reset();
   return ended;
 }

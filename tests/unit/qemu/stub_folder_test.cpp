@@ -85,6 +85,17 @@ TEST(StubFolderTest, AStubThatIsStartedSweepsFirst) {
   EXPECT_FALSE(fs::exists(stale));
 }
 
+TEST(StubFolderTest, ItStaysWhereQemuDidNotEndTheStub) {
+  const test::TempFolder place;
+  const OwnStub own{.stub = {}, .folder = place.path() / own_name()};
+  make(own.folder);
+  EXPECT_EQ(end_stub(own, [](auto) { return answer(Errc::timed_out); }).error().code,
+            Errc::timed_out);
+  EXPECT_TRUE(fs::exists(fs::path(own.folder) / kStubSocket));
+  EXPECT_TRUE(end_stub(own, [](auto) { return Expected<std::string>(); }));
+  EXPECT_FALSE(fs::exists(own.folder));
+}
+
 TEST(StubFolderTest, ItStaysWhereQemuMayStillStartTheStub) {
   const auto own = plan_stub(static_cast<std::uint32_t>(::getpid()));
   ASSERT_TRUE(own) << to_text(own.error());
