@@ -28,15 +28,6 @@ constexpr bool usable(const Piece& piece, const WriteRequest&) { return piece.wr
 const std::byte* local_of(const Piece& piece, const ReadRequest&) { return piece.local; }
 const std::byte* local_of(const Piece&, const WriteRequest&) { return nullptr; }
 
-// The next read is likely to go on where this one ends, which is where a page ends at which the
-// processor's own prefetching stops. Costs nothing where that is wrong or nothing is there.
-void prefetch_next(const std::byte* end, std::size_t size) {
-  constexpr std::size_t kLine = 64;
-  constexpr std::size_t kLines = 4;
-  if (size < kPageSize / 2) return;
-  for (std::size_t i = 0; i < kLines; ++i) __builtin_prefetch(end + i * kLine);
-}
-
 bool copy(ReadRequest& request, std::size_t offset, const std::byte* from, std::size_t size) {
   const std::size_t copied = guarded_copy(request.into.data() + offset, from, size);
   request.done += copied;
@@ -193,19 +184,20 @@ void ProcessMemory::run_batch(std::span<Request> batch) const {
 // What run_batch() does where all is simple, in half as many instructions: they count where the
 // next copy should be on its way before this one has ended.
 bool ProcessMemory::read_one(ReadRequest& request) const {
-  if (recheck_is_due()) return false;
   const SnapshotStore::Pin snapshot(snapshots_);
   const std::uint64_t gpa = to_integer(request.gpa);
   const Piece* piece = snapshot->find(gpa);
   if (!piece || !piece->local) return false;
   const std::uint64_t offset = gpa - piece->gpa;
-  if (request.into.size() > piece->size - offset) return false;
+  // On its way while the rest is looked at; what goes on where the copy before ended is already.
+  const std::byte* const from = piece->local + offset;
+  if (from != t_copied_to) __builtin_prefetch(from);
+  if (recheck_is_due() || request.into.size() > piece->size - offset) return false;
   CopyGuard guard;
   CopyGuard* const before = CopyGuard::enter(guard);
   guard.index = 0;
-  prefetch_next(piece->local + offset + request.into.size(), request.into.size());
   if (sigsetjmp(guard.back, 0) == 0) {
-    guard.copy(request.into.data(), piece->local + offset, request.into.size());
+    guard.copy(request.into.data(), from, request.into.size());
     guard.index = 1;
   }
   CopyGuard::leave(before);
