@@ -52,7 +52,7 @@ Expected<qemu::Monitor> Attachment::find_stub() {
   if (options_.stub) return *options_.stub;
   auto running = running_stub();
   if (!running) return std::unexpected(std::move(running.error()));
-  if (*running) return **std::move(running);
+  if (std::optional<qemu::Monitor>& found = *running) return *std::move(found);
   auto own = qemu::plan_stub(process_.pid);
   if (!own) return std::unexpected(std::move(own.error()));
   own_ = *std::move(own);
@@ -95,15 +95,14 @@ qemu::StubPlan Attachment::plan(const qemu::Monitor& stub, bool runs) const {
 // Guarded first: a stub that is started is ended by the guard if this program is killed at once.
 Expected<void> Attachment::prepare(const qemu::Monitor& stub) {
   auto done = guard(stub);
-  if (done && !own_) return done;
-  const bool asked = done.has_value();
-  if (asked)
-    done = qemu::start_stub(*own_, [this](std::string_view line) { return monitors_.human(line); });
+  if (!done) own_.reset();  // there is none to be ended
+  if (!own_) return done;
+  done = qemu::start_stub(*own_, [this](std::string_view line) { return monitors_.human(line); });
   if (done) return done;
-  if (asked && done.error().code == Errc::timed_out)
+  if (done.error().code == Errc::timed_out)
     leave_to_guard();  // QEMU may still start it
   else
-    own_.reset();  // there is none to be ended
+    own_.reset();
   return done;
 }
 
@@ -137,13 +136,13 @@ Expected<void> Attachment::halt() {
   if (!session_) return {};
   auto stop = session_->halt();
   if (!stop) return std::unexpected(std::move(stop.error()));
-  if (*stop) early_.push_back(**stop);
+  if (const std::optional<qemu::GdbStop>& trap = *stop) early_.push_back(*trap);
   return {};
 }
 
 // Another client may have let it run since it was stopped.
 void Attachment::look_again() {
-  if (should_run_ || !monitors_.any() || !session_->is_running()) return;
+  if (!session_ || should_run_ || !monitors_.any() || !session_->is_running()) return;
   const auto answer = monitors_.ask({.name = "query-status"});
   if (!answer) return;
   if (const auto status = qemu::parse_status(*answer)) should_run_ = status->running;

@@ -60,15 +60,25 @@ DriverEvents::~DriverEvents() {
   attachment_.run_by({});
 }
 
+std::vector<qemu::GdbPoint> DriverEvents::wanted_points() const {
+  std::vector<qemu::GdbPoint> out;
+  for (const Asked& one : asked_)
+    if (const auto point = point_of(one.what); point && std::ranges::find(out, *point) == out.end())
+      out.push_back(*point);
+  return out;
+}
+
 // Sets and removes what changed, of a guest that stands still.
 Expected<void> DriverEvents::change_points() {
-  std::vector<qemu::GdbPoint> wanted;
-  for (const Asked& one : asked_)
-    if (const auto point = point_of(one.what);
-        point && std::ranges::find(wanted, *point) == wanted.end())
-      wanted.push_back(*point);
-  std::vector<qemu::GdbPoint>& set = attachment_.points();
+  const std::vector<qemu::GdbPoint> wanted = wanted_points();
   qemu::GdbSession& stub = *attachment_.session();
+  if (auto done = remove_points(stub, wanted); !done) return done;
+  return set_points(stub, wanted);
+}
+
+Expected<void> DriverEvents::remove_points(qemu::GdbSession& stub,
+                                           std::span<const qemu::GdbPoint> wanted) {
+  std::vector<qemu::GdbPoint>& set = attachment_.points();
   for (std::size_t i = set.size(); i-- > 0;) {
     if (std::ranges::find(wanted, set[i]) != wanted.end()) continue;
     if (is_watch(set[i]) && !run_control_.paused())
@@ -77,6 +87,12 @@ Expected<void> DriverEvents::change_points() {
     std::erase_if(again_, [&](const auto& one) { return one.second[Reg::rip] == set[i].gva; });
     set.erase(set.begin() + static_cast<std::ptrdiff_t>(i));
   }
+  return {};
+}
+
+Expected<void> DriverEvents::set_points(qemu::GdbSession& stub,
+                                        std::span<const qemu::GdbPoint> wanted) {
+  std::vector<qemu::GdbPoint>& set = attachment_.points();
   for (const qemu::GdbPoint& one : wanted) {
     if (std::ranges::find(set, one) != set.end()) continue;
     look_at_code(stub, one);
@@ -146,19 +162,25 @@ Expected<Event> DriverEvents::next(const Wait& wait) {
     if (!ready_.empty()) return deliver();
     qemu::GdbSession* const stub = attachment_.session();
     if (!stub || asked_.empty()) return wait_for_nothing(wait);
-    const bool early = !attachment_.early().empty();
-    Expected<qemu::GdbStop> stop = qemu::GdbStop{};
-    if (early) {
-      stop = attachment_.early().front();
-      attachment_.early().pop_front();
-    } else {
-      if (auto done = attachment_.let_run(); !done) return std::unexpected(std::move(done.error()));
-      if (!attachment_.early().empty() || !ready_.empty()) continue;
-      stop = stub->next_stop(wait);
-    }
-    if (!stop) return std::unexpected(std::move(stop.error()));
-    if (auto done = take_stop(*stop); !done) return std::unexpected(std::move(done.error()));
+    const auto taken = next_stop(*stub, wait);
+    if (!taken) return std::unexpected(taken.error());
+    if (const std::optional<qemu::GdbStop>& stop = *taken)
+      if (auto done = take_stop(*stop); !done) return std::unexpected(std::move(done.error()));
   }
+}
+
+// Nothing where letting the guest run brought an event, or a stop that came before.
+Expected<std::optional<qemu::GdbStop>> DriverEvents::next_stop(qemu::GdbSession& stub,
+                                                               const Wait& wait) {
+  std::deque<qemu::GdbStop>& early = attachment_.early();
+  if (!early.empty()) {
+    const qemu::GdbStop first = early.front();
+    early.pop_front();
+    return first;
+  }
+  if (auto done = attachment_.let_run(); !done) return std::unexpected(std::move(done.error()));
+  if (!early.empty() || !ready_.empty()) return std::nullopt;
+  return stub.next_stop(wait);
 }
 
 Expected<void> DriverEvents::take_stop(const qemu::GdbStop& stop) {
@@ -233,7 +255,7 @@ std::optional<Gpa> DriverEvents::physical(const Registers& registers, Gva gva) c
 }
 
 Event DriverEvents::deliver() {
-  Ready one = std::move(ready_.front());
+  const Ready one = ready_.front();
   ready_.pop_front();
   pending_ = ++tickets_;
   return std::visit(

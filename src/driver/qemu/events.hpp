@@ -7,7 +7,9 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -46,7 +48,14 @@ class DriverEvents final : public EventControl {
     Asked asked;
   };
 
+  [[nodiscard]] std::vector<qemu::GdbPoint> wanted_points() const;
   [[nodiscard]] Expected<void> change_points();
+  [[nodiscard]] Expected<void> remove_points(qemu::GdbSession& stub,
+                                             std::span<const qemu::GdbPoint> wanted);
+  [[nodiscard]] Expected<void> set_points(qemu::GdbSession& stub,
+                                          std::span<const qemu::GdbPoint> wanted);
+  [[nodiscard]] Expected<std::optional<qemu::GdbStop>> next_stop(qemu::GdbSession& stub,
+                                                                 const Wait& wait);
   [[nodiscard]] Expected<void> take_stop(const qemu::GdbStop& stop);
   void find_watches(const qemu::GdbStop& stop, VcpuId vcpu, const Registers& registers);
   void tell_where(VcpuId vcpu, const Registers& registers);
