@@ -33,8 +33,8 @@ struct OwnStub {
 // What start_stub() made in the file system, for a QEMU that has no such stub.
 void remove_folder(const OwnStub& own);
 
-// `gdbserver none`, and the folder is gone. Where the monitor does not answer both are left, so that
-// it can be tried again: the way to the stub leads through the folder.
+// `gdbserver none`, and the folder is gone. Where the monitor does not answer both are left, so
+// that it can be tried again: the way to the stub leads through the folder.
 [[nodiscard]] Expected<void> end_stub(const OwnStub& own, const AskHuman& ask);
 
 }  // namespace microvmi::qemu
