@@ -8,6 +8,7 @@
 #include <functional>
 
 #include "guest/qemu/driver.hpp"
+#include "support/soon.hpp"
 
 namespace microvmi {
 namespace {
@@ -183,6 +184,38 @@ void expect_guarded(const std::function<void(Vm& vm, QemuGuest& qemu)>& work) {
 }
 
 constexpr Breakpoint::Filter kSomewhere{Gva{0x1234}};
+
+// QEMU has one of that label as long as it has a stub.
+bool has_stub(QemuGuest& qemu) {
+  const auto said = qemu.truth().human("info chardev");
+  EXPECT_TRUE(said) << said.error();
+  return said && said->find("gdb:") != std::string::npos;
+}
+
+// Another client has the monitor while the guest is closed.
+TEST(QemuControlTest, AStubThatClosingCannotEndTheGuardEnds) {
+  MICROVMI_NEEDS_TINY_GUEST();
+  const auto guest = TinyGuest::boot({.memory = "64M"});
+  ASSERT_TRUE(guest) << guest.error();
+  QemuGuest& qemu = (*guest)->qemu();
+  auto holder = Outcome<QmpTruth>(std::unexpect, "");
+  {
+    QemuInitParams params{.timeout = std::chrono::milliseconds(1000)};
+    params.pid = *Pid::of(static_cast<std::uint32_t>(qemu.pid()));
+    const InitOptions options{.guard = GuardOptions{.helper = MICROVMI_GUARD}};
+    auto vm = init(DriverType::qemu, DriverInitParams{.qemu = params}, options);
+    ASSERT_TRUE(vm) << vm.error().message;
+    const auto asked = vm->intercept(VcpuId{0}, kSomewhere);
+    ASSERT_TRUE(asked) << to_text(asked.error());
+    // The guest has just begun to run: an event may come before the greeting.
+    ASSERT_TRUE(soon([&] { return (holder = QmpTruth::connect(qemu.qmp_path())).has_value(); }))
+        << holder.error();
+  }
+  EXPECT_TRUE(has_stub(qemu)) << "who had the monitor was passed over";
+  holder->close();
+  EXPECT_TRUE(soon([&qemu] { return !has_stub(qemu); })) << "it is left";
+  EXPECT_TRUE(runs_on(qemu)) << "it stands still";
+}
 
 // A QEMU that does not answer while it is closed takes what was sent when it goes on: a stop.
 TEST(QemuControlTest, WhatClosingCannotSetRightTheGuardDoes) {
